@@ -1,0 +1,17 @@
+//! Words that every other crate speaks: ids, money, pools, wire shapes, the clock.
+//!
+//! Nothing here does I/O, and everything but the clock's system source builds for wasm.
+//! What is deliberately absent: rules (they live in `domain` and `ledger`) and any HTTP library.
+
+pub mod catalog;
+pub mod clock;
+pub mod ids;
+pub mod money;
+pub mod pool;
+pub mod s2s;
+pub mod sse;
+
+pub use clock::Clock;
+pub use ids::{AccountId, CommunityId, KeyId, LotId, OwnerId, ReservationId};
+pub use money::{MicroUsd, PricePerMillion};
+pub use pool::{Pool, Tier};

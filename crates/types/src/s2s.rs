@@ -1,0 +1,210 @@
+//! The service-to-service contract 1.0.0 between freeside and finn (SPEC §4). Frozen: fields may be added, never changed.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::Pool;
+
+/// Sent by both sides in [`headers::CONTRACT_VERSION`]; a mismatch warns and does not block.
+pub const CONTRACT_VERSION: &str = "1.0.0";
+/// `iss` of freeside's tokens.
+pub const ISSUER: &str = "loa-freeside";
+/// `aud` of tokens for finn.
+pub const AUDIENCE: &str = "loa-finn";
+/// A token lives this long: `exp = iat + 60`.
+pub const TOKEN_LIFE_SECONDS: i64 = 60;
+/// finn's one endpoint.
+pub const INFERENCE_PATH: &str = "/api/v1/inference";
+/// Where freeside publishes its public keys.
+pub const JWKS_PATH: &str = "/.well-known/jwks.json";
+
+/// Header names, lower case as HTTP/1.1 libraries compare them.
+pub mod headers {
+    /// Which pool answered; sent once a provider has answered.
+    pub const POOL_USED: &str = "x-pool-used";
+    /// Which model answered (its id in the catalog).
+    pub const MODEL_USED: &str = "x-model-used";
+    /// Whose personality spoke, or `none`.
+    pub const PERSONALITY_ID: &str = "x-personality-id";
+    /// The request's id in both services' logs.
+    pub const REQUEST_ID: &str = "x-request-id";
+    /// The hold that pays.
+    pub const BUDGET_RESERVATION_ID: &str = "x-budget-reservation-id";
+    /// Trailer: total tokens, a cross-check of the last event.
+    pub const TOKEN_COUNT: &str = "x-token-count";
+    /// [`super::CONTRACT_VERSION`].
+    pub const CONTRACT_VERSION: &str = "x-contract-version";
+}
+
+/// The token's claims. Strings, as the contract says, also where a number would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// [`ISSUER`].
+    pub iss: String,
+    /// [`AUDIENCE`].
+    pub aud: String,
+    /// Issued at, Unix seconds.
+    pub iat: i64,
+    /// Ends at, Unix seconds: `iat + 60`.
+    pub exp: i64,
+    /// Unique; finn refuses a second use.
+    pub jti: String,
+    /// `{collection slug}:{token id}`, or `""` without an agent.
+    #[serde(default)]
+    pub nft_id: String,
+    /// `"1"` … `"9"`.
+    #[serde(default)]
+    pub tier: String,
+    /// The hold that pays for this request.
+    #[serde(default)]
+    pub budget_reservation_id: String,
+    /// The community whose budget pays.
+    #[serde(default)]
+    pub community_id: String,
+    /// Pools that may answer, by name.
+    #[serde(default)]
+    pub allowed_pools: Vec<Pool>,
+}
+
+/// One message of a conversation. `content` is OpenAI's: a string, or parts; kept as the caller sent it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Message {
+    /// `system`, `developer`, `user`, `assistant` or `tool`.
+    pub role: String,
+    /// A JSON string, an array of parts, or null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Box<RawValue>>,
+    /// Calls that the assistant made, as OpenAI shapes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_calls: Option<Box<RawValue>>,
+    /// Which call a `tool` message answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+    /// The speaker's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// The body of `POST /api/v1/inference`. The first four fields are frozen, the others agreed extensions.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct InferenceRequest {
+    /// The last user text; used alone only when `messages` is absent.
+    pub prompt: String,
+    /// The conversation; when present, it is used alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<Vec<Message>>,
+    /// Completion tokens at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    /// Always true in contract 1.0.0.
+    #[serde(default)]
+    pub stream: bool,
+    /// A pool asked for; one outside the claims falls to the tier's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_pool: Option<Pool>,
+    /// A model of the catalog asked for by id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_model: Option<String>,
+    /// OpenAI's `tools`, passed through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Box<RawValue>>,
+    /// OpenAI's `tool_choice`, passed through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<Box<RawValue>>,
+    /// Sampling temperature, as the caller wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<Box<RawValue>>,
+    /// Nucleus sampling, as the caller wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<Box<RawValue>>,
+    /// Stop sequences: OpenAI's string or array.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Box<RawValue>>,
+    /// OpenAI's `response_format`, passed through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_format: Option<Box<RawValue>>,
+}
+
+/// Token counts. The only figures that anyone is charged by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens of the question, cached ones included.
+    pub prompt_tokens: u64,
+    /// Tokens of the answer, reasoning included.
+    pub completion_tokens: u64,
+    /// The sum.
+    pub total_tokens: u64,
+}
+
+impl Usage {
+    /// A usage whose total is the sum of its parts.
+    #[must_use]
+    pub fn new(prompt_tokens: u64, completion_tokens: u64) -> Self {
+        Self { prompt_tokens, completion_tokens, total_tokens: prompt_tokens.saturating_add(completion_tokens) }
+    }
+}
+
+/// One event of finn's stream: exactly one terminal (`done` or `error`), last. Unknown types are ignored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event<'a> {
+    /// A piece of the answer.
+    Token {
+        /// Text to append.
+        #[serde(borrow)]
+        content: Cow<'a, str>,
+        /// Metered so far, this piece included.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
+    },
+    /// A piece of a tool call (agreed extension): `name` and `id` come first, `arguments` in pieces.
+    ToolCall {
+        /// Which call of this answer.
+        index: u32,
+        /// The call's id, on its first piece.
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        id: Option<Cow<'a, str>>,
+        /// The tool's name, on its first piece.
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        name: Option<Cow<'a, str>>,
+        /// JSON text to append.
+        #[serde(borrow, default)]
+        arguments: Cow<'a, str>,
+        /// Metered so far.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
+    },
+    /// The answer is complete.
+    Done {
+        /// The final figures.
+        usage: Usage,
+        /// The catalog id of the model that answered.
+        #[serde(borrow)]
+        model: Cow<'a, str>,
+        /// OpenAI's: `stop`, `length`, `tool_calls`, `content_filter`.
+        #[serde(borrow)]
+        finish_reason: Cow<'a, str>,
+        /// The provider's own figures when they differ in origin from `usage` (both are recorded).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        own_count: Option<Usage>,
+    },
+    /// The answer broke off.
+    Error {
+        /// Stable word, for example `provider_error`, `provider_timeout`.
+        #[serde(borrow)]
+        code: Cow<'a, str>,
+        /// For a person.
+        #[serde(borrow)]
+        message: Cow<'a, str>,
+        /// Metered up to the break.
+        usage: Usage,
+        /// The model that broke off.
+        #[serde(borrow)]
+        model: Cow<'a, str>,
+    },
+    /// An event of a later minor version.
+    #[serde(other)]
+    Unknown,
+}
