@@ -1,1 +1,164 @@
-//! Placeholder.
+//! Money: accounts, lots, holds, journal and audit chain. The only writer of the money tables.
+//!
+//! Two entrances, one rule, one lock order (book of the community → account → lots and holds):
+//! [`Ledger::submit`] batches what is waiting into one transaction and answers after its commit; [`post`] does one
+//! operation inside the caller's transaction. The rule is a pure function ([`rule::apply`]).
+//!
+//! What always holds is written at the top of `migrations/0001_ledger.sql` and refused there by the database too.
+//! Deliberately absent: HTTP, models, prices, users. Whoever calls knows why money moves; the ledger knows that it
+//! moves once.
+
+mod accounts;
+mod audit_line;
+mod check;
+mod column;
+mod connection;
+mod lease;
+mod model;
+mod post;
+pub mod report;
+pub mod rule;
+mod sabotage;
+pub mod state;
+mod statements;
+mod writer;
+mod writes;
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use types::Clock;
+
+pub use accounts::{open_account, set_account_cap, set_community_cap, unfreeze};
+pub use audit_line::{canonical as canonical_audit_line, hash as audit_hash};
+pub use check::{Checker, Difference, check_community, check_everything};
+pub use lease::{Lease, first_id_at, open_holds, sweep_dead_owners};
+pub use model::*;
+pub use post::{PostError, post};
+pub use sabotage::Sabotage;
+pub use writer::SubmitError;
+
+use writer::{Job, QUEUE_AT_MOST, Writer};
+
+/// How a ledger is started.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Straight to PostgreSQL, not through a pooler: the writers keep their connections for ever.
+    pub database: tokio_postgres::Config,
+    /// Writers; a community always goes to the same one. Two let one decide while the other commits.
+    pub writers: usize,
+    /// Where time comes from.
+    pub clock: Clock,
+    /// A planted bug, for tests.
+    #[doc(hidden)]
+    pub sabotage: Sabotage,
+}
+
+impl Settings {
+    /// Two writers on `url`.
+    pub fn new(url: &str, clock: Clock) -> Result<Self, tokio_postgres::Error> {
+        Ok(Self { database: url.parse()?, writers: 2, clock, sabotage: Sabotage::None })
+    }
+}
+
+/// The batched entrance. Cheap to clone.
+#[derive(Clone)]
+pub struct Ledger {
+    shards: Arc<[mpsc::Sender<Job>]>,
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Ledger").field("writers", &self.shards.len()).finish()
+    }
+}
+
+/// The writers' tasks. They end when the last [`Ledger`] is dropped and all is answered.
+#[derive(Debug)]
+pub struct Writers(Vec<JoinHandle<()>>);
+
+impl Writers {
+    /// Waits until every operation that was submitted is answered. Drop all ledgers first.
+    pub async fn finished(self) {
+        for writer in self.0 {
+            let _ = writer.await;
+        }
+    }
+}
+
+impl Ledger {
+    /// Starts the writers. They connect with the first operation and reconnect by themselves.
+    #[must_use]
+    pub fn start(settings: &Settings) -> (Self, Writers) {
+        let mut tasks = Vec::new();
+        let shards = (0..settings.writers.max(1))
+            .map(|_| {
+                let (sender, receiver) = mpsc::channel(QUEUE_AT_MOST);
+                let writer = Writer::new(settings.database.clone(), settings.clock.clone(), settings.sabotage);
+                tasks.push(tokio::spawn(writer.run(receiver)));
+                sender
+            })
+            .collect();
+        (Self { shards }, Writers(tasks))
+    }
+
+    /// Does one operation and answers after its commit.
+    ///
+    /// A hold is refused at once when the queue is full; whatever ends a hold waits for its place instead. Dropping
+    /// the future does not undo the operation, but a hold that nobody waits for any more is released.
+    pub async fn submit(&self, op: Op) -> Result<Answer, SubmitError> {
+        let (reply, answer) = oneshot::channel();
+        let shard = &self.shards[self.shard_of(&op)];
+        let is_new = matches!(op, Op::Hold(_) | Op::Extend { .. });
+        let mut pending = Pending { answer: Some(answer), shard, undo: writer::undo(&op) };
+        let job = Job { op, reply: Some(reply), since: Instant::now() };
+        if is_new {
+            shard.try_send(job).map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => SubmitError::Overloaded,
+                mpsc::error::TrySendError::Closed(_) => SubmitError::Stopped,
+            })?;
+        } else {
+            shard.send(job).await.map_err(|_| SubmitError::Stopped)?;
+        }
+        let answer = pending.answer.as_mut().expect("taken only below");
+        let result = answer.await;
+        pending.answer = None;
+        result.map_err(|_| SubmitError::Stopped)?
+    }
+
+    /// Operations that wait, over all writers.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.shards.iter().map(|shard| shard.max_capacity() - shard.capacity()).sum()
+    }
+
+    fn shard_of(&self, op: &Op) -> usize {
+        // Fibonacci hashing: ids are times with random low bits, and neighbours should part.
+        let mixed = op.key().community.0.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        usize::try_from(mixed).unwrap_or(0) % self.shards.len()
+    }
+}
+
+/// An answer that is on its way. When its caller leaves with a hold in the channel, the hold is given back: the
+/// writer saw it delivered and would not.
+struct Pending<'a> {
+    answer: Option<oneshot::Receiver<Result<Answer, SubmitError>>>,
+    shard: &'a mpsc::Sender<Job>,
+    undo: Option<Op>,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        let Some(mut answer) = self.answer.take() else { return };
+        answer.close(); // from here on the writer's own delivery fails, and it gives the hold back itself
+        if let (Ok(Ok(Answer::Held { .. })), Some(op)) = (answer.try_recv(), self.undo.take()) {
+            let job = Job { op, reply: None, since: Instant::now() };
+            if let Err(mpsc::error::TrySendError::Full(job)) = self.shard.try_send(job) {
+                let shard = self.shard.clone();
+                tokio::spawn(async move { shard.send(job).await });
+            }
+        }
+    }
+}

@@ -5,6 +5,8 @@
 
 pub mod catalog;
 pub mod clock;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod failpoint;
 pub mod ids;
 pub mod money;
 pub mod pool;

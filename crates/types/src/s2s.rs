@@ -34,6 +34,8 @@ pub mod headers {
     pub const BUDGET_RESERVATION_ID: &str = "x-budget-reservation-id";
     /// Trailer: total tokens, a cross-check of the last event.
     pub const TOKEN_COUNT: &str = "x-token-count";
+    /// Why this pool and model, one stable word (agreed extension).
+    pub const ROUTE_REASON: &str = "x-route-reason";
     /// [`super::CONTRACT_VERSION`].
     pub const CONTRACT_VERSION: &str = "x-contract-version";
 }

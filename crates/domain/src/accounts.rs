@@ -1,0 +1,143 @@
+//! Sign-up and upgrade of developers.
+
+use std::net::IpAddr;
+
+use identity::{ApiKey, KeyError, KeyKind, KeyLimits, KeyRequest, NewKey, Scopes};
+use ledger::{AccountKey, Source};
+use time::{Duration, OffsetDateTime};
+use types::{AccountId, CommunityId};
+
+use crate::Ctx;
+use crate::reports::account_of;
+
+/// Sign-ups from one address in an hour (SPEC §6): enough for a workshop table, too few for a farm of sandboxes.
+pub const SIGNUPS_PER_HOUR: i64 = 3;
+/// A name is a label.
+pub const NAME_CHARACTERS_AT_MOST: usize = 80;
+
+/// A developer who just signed up.
+#[derive(Debug)]
+pub struct Registered {
+    /// The developer.
+    pub developer_id: i64,
+    /// The developer's own community.
+    pub community: CommunityId,
+    /// The account that pays.
+    pub account: AccountId,
+    /// The sandbox key, shown once.
+    pub key: NewKey,
+}
+
+/// Why a sign-up was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// Empty, too long, or with control characters.
+    #[error("a name has 1 to {NAME_CHARACTERS_AT_MOST} characters and no control characters")]
+    BadName,
+    /// Three in this hour from this address.
+    #[error("{SIGNUPS_PER_HOUR} sign-ups an hour from one address")]
+    TooMany {
+        /// Seconds until the oldest of them is an hour old.
+        retry_after_s: u32,
+    },
+    /// A surprise.
+    #[error("unexpected")]
+    Unexpected(#[from] anyhow::Error),
+}
+
+impl From<sqlx::Error> for RegisterError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Unexpected(error.into())
+    }
+}
+
+/// Signs a developer up: a community of their own, an account, a sandbox key. All of it or nothing.
+pub async fn register(ctx: &Ctx, name: &str, address: IpAddr) -> Result<Registered, RegisterError> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > NAME_CHARACTERS_AT_MOST || name.chars().any(char::is_control) {
+        return Err(RegisterError::BadName);
+    }
+    let now = ctx.clock.now();
+    let mut tx = ctx.db.begin().await?;
+    count_signup(&mut tx, address, now).await?;
+    let community = CommunityId(ctx.clock.big_id());
+    let account = AccountId(ctx.clock.big_id());
+    let developer_id = ctx.clock.big_id();
+    sqlx::query("insert into community (id, slug, name, created_at) values ($1, $2, $3, $4)")
+        .bind(community.0)
+        .bind(format!("dev-{community}"))
+        .bind(name)
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query("insert into developer (id, name, community_id, account_id, created_at) values ($1, $2, $3, $4, $5)")
+        .bind(developer_id)
+        .bind(name)
+        .bind(community.0)
+        .bind(account.0)
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
+    ledger::open_account(&mut tx, &ctx.clock, AccountKey { community, account }, None).await?;
+    let request = key_request(community, account, "sandbox", KeyKind::Sandbox);
+    let key = ctx.keys.create_in(&mut tx, request).await.map_err(anyhow::Error::from)?;
+    tx.commit().await?;
+    Ok(Registered { developer_id, community, account, key })
+}
+
+/// Counts a sign-up against its address; the lock makes simultaneous ones wait for each other.
+async fn count_signup(tx: &mut sqlx::PgConnection, address: IpAddr, now: OffsetDateTime) -> Result<(), RegisterError> {
+    let hour_ago = now - Duration::hours(1);
+    let address = address.to_canonical().to_string();
+    sqlx::query("select pg_advisory_xact_lock(hashtextextended('signup ' || $1, 0))").bind(&address).execute(&mut *tx).await?;
+    sqlx::query("delete from signup where at <= $1").bind(hour_ago).execute(&mut *tx).await?;
+    let earlier: Vec<OffsetDateTime> = sqlx::query_scalar("select at from signup where address = $1::inet order by at")
+        .bind(&address)
+        .fetch_all(&mut *tx)
+        .await?;
+    if i64::try_from(earlier.len()).unwrap_or(i64::MAX) >= SIGNUPS_PER_HOUR {
+        let oldest = earlier.first().copied().unwrap_or(now);
+        let wait = (oldest - hour_ago).whole_seconds().clamp(1, 3_600);
+        return Err(RegisterError::TooMany { retry_after_s: u32::try_from(wait).unwrap_or(3_600) });
+    }
+    sqlx::query("insert into signup (address, at) values ($1::inet, $2)").bind(&address).bind(now).execute(&mut *tx).await?;
+    Ok(())
+}
+
+/// Why there is no live key.
+#[derive(Debug, thiserror::Error)]
+pub enum UpgradeError {
+    /// Nothing was bought or granted yet.
+    #[error("a live key needs credits that were bought or granted")]
+    NeedsCredit,
+    /// Ten keys are active.
+    #[error(transparent)]
+    Key(KeyError),
+    /// A surprise.
+    #[error("unexpected")]
+    Unexpected(#[from] anyhow::Error),
+}
+
+/// A live key for an account that has bought, or been granted, credits. The sandbox key keeps working.
+pub async fn upgrade(ctx: &Ctx, key: &ApiKey) -> Result<NewKey, UpgradeError> {
+    let mut connection = ctx.db.acquire().await.map_err(anyhow::Error::from)?;
+    let paid = [Source::Purchase, Source::Grant, Source::X402, Source::Overpay];
+    let has_paid = ledger::report::has_lot(&mut connection, account_of(key), &paid).await.map_err(anyhow::Error::from)?;
+    drop(connection);
+    if !has_paid {
+        return Err(UpgradeError::NeedsCredit);
+    }
+    let request = key_request(key.community, key.account, "live", KeyKind::Live);
+    ctx.keys.create(request).await.map_err(UpgradeError::Key)
+}
+
+fn key_request(community: CommunityId, account: AccountId, name: &str, kind: KeyKind) -> KeyRequest {
+    KeyRequest {
+        community,
+        account,
+        name: name.to_owned(),
+        kind,
+        scopes: Scopes::developer(),
+        limits: KeyLimits::default_for(kind),
+    }
+}

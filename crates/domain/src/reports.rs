@@ -1,0 +1,53 @@
+//! What a caller may read of the books: usage of the own account, budget of the own community.
+
+use identity::ApiKey;
+use ledger::AccountKey;
+use ledger::report::{Balance, Budget, UsageLine};
+use time::Date;
+use types::CommunityId;
+
+use crate::Ctx;
+
+/// An account's usage over some UTC days.
+#[derive(Clone, Debug)]
+pub struct UsageReport {
+    /// First day.
+    pub from: Date,
+    /// Last day.
+    pub to: Date,
+    /// By day, pool and model.
+    pub lines: Vec<UsageLine>,
+    /// The account now.
+    pub balance: Balance,
+}
+
+/// What the key's account used from `from` to `to`, both counted.
+pub async fn usage(ctx: &Ctx, key: &ApiKey, from: Date, to: Date) -> anyhow::Result<UsageReport> {
+    let mut connection = ctx.db.acquire().await?;
+    let account = account_of(key);
+    let lines = ledger::report::usage(&mut connection, account, from, to).await?;
+    let balance = ledger::report::balance(&mut connection, account).await?;
+    let balance = balance.ok_or_else(|| anyhow::anyhow!("a key's account {account:?} is not in the books"))?;
+    Ok(UsageReport { from, to, lines, balance })
+}
+
+/// The budget of a community; `None` when the caller is not a member of it, or there is none of that id.
+pub async fn budget(ctx: &Ctx, key: &ApiKey, community: CommunityId) -> anyhow::Result<Option<Budget>> {
+    if key.community != community {
+        return Ok(None);
+    }
+    let mut connection = ctx.db.acquire().await?;
+    Ok(ledger::report::budget(&mut connection, community).await?)
+}
+
+/// The key's account, live.
+pub async fn balance(ctx: &Ctx, key: &ApiKey) -> anyhow::Result<Option<Balance>> {
+    let mut connection = ctx.db.acquire().await?;
+    Ok(ledger::report::balance(&mut connection, account_of(key)).await?)
+}
+
+/// The account that pays for a key's requests.
+#[must_use]
+pub fn account_of(key: &ApiKey) -> AccountKey {
+    AccountKey { community: key.community, account: key.account }
+}

@@ -1,0 +1,332 @@
+//! A turn: hold → engine → stream → settle → last event. Owned by the domain, watched by a door.
+//!
+//! The turn runs in a task of its own, so a caller that vanishes at any moment loses neither a cent nor leaves one
+//! held: its end is always a settle or a release. What always holds:
+//! * nothing is asked of the engine before the hold is committed,
+//! * the last event of an answer is handed out after the settle's commit (so "answered" implies "paid"),
+//! * no token delivered, nothing charged; else the charge is the prompt and what finn metered up to the stop.
+
+mod run;
+mod words;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use identity::{Admission, ApiKey};
+use ledger::{AccountKey, NewHold, Op, SubmitError};
+use tokio::sync::{mpsc, oneshot};
+use types::s2s::InferenceRequest;
+use types::{MicroUsd, Pool, ReservationId};
+
+use crate::Ctx;
+use crate::engine::{Answering, EngineError, Passenger};
+use crate::price::WorstCase;
+use crate::{reports, sandbox};
+
+pub use words::{Ask, Finished, Piece, Refusal, Started, Target};
+
+/// Batches that wait for a slow reader. When they are full the turn waits, then finn, then the provider: a client
+/// that never reads costs a bounded amount of memory.
+const BATCHES_AHEAD: usize = 8;
+
+/// The answer's stream. Dropping it means that the client left.
+#[derive(Debug)]
+pub struct Events(mpsc::Receiver<Vec<Piece>>);
+
+impl Events {
+    /// The next pieces; `None` after [`Piece::Done`] or [`Piece::Broken`].
+    pub async fn next(&mut self) -> Option<Vec<Piece>> {
+        self.0.recv().await
+    }
+}
+
+/// Turns that run in this process, for the look at leaked holds.
+#[derive(Debug, Default)]
+pub struct Live(Mutex<HashSet<ReservationId>>);
+
+impl Live {
+    /// Whether a turn with this hold runs here.
+    pub fn contains(&self, id: ReservationId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    }
+
+    /// How many turns run here.
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// A turn's place in [`Live`], given up on drop.
+struct Place(Arc<Ctx>, ReservationId);
+
+impl Place {
+    fn take(ctx: &Arc<Ctx>, id: ReservationId) -> Self {
+        ctx.live.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        Self(Arc::clone(ctx), id)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.live.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
+/// A turn before its answer begins: everything that the task needs.
+struct Turn {
+    ctx: Arc<Ctx>,
+    account: AccountKey,
+    api_key: i64,
+    passenger: Passenger,
+    pool: Pool,
+    asked: String,
+    worst: WorstCase,
+    /// Completion tokens that the hold covers now.
+    covered: u32,
+    held: i64,
+    body: Bytes,
+    admission: Admission,
+}
+
+/// Starts a turn and returns once a provider has answered and the hold is committed.
+///
+/// Dropping the future, at any point, ends the turn: the hold is released, or settled for what was delivered.
+pub async fn start(ctx: &Arc<Ctx>, key: &Arc<ApiKey>, ask: Ask) -> Result<Started, Refusal> {
+    let target = Target::parse(&ctx.catalog, &ask.model).ok_or_else(|| Refusal::UnknownModel { name: ask.model.clone() })?;
+    let (pool, requested_pool, requested_model) = route(ctx, key, &target, &ask)?;
+    let mut worst = WorstCase::of(&ctx.catalog, pool, &ask);
+    fits_context(ctx, pool, &ask, &worst)?;
+    seed_limits(ctx, key).await?;
+    let admission = ctx.limits.admit(key, worst.tokens()).map_err(Refusal::Limited)?;
+    sandbox::ensure(ctx, key).await.map_err(busy)?;
+    let rate = admission.headers.clone();
+    if ask.clamp {
+        clamp(ctx, key, &mut worst).await?;
+    }
+
+    let reservation_id = ReservationId(ctx.clock.uuid_v7());
+    let tier = key.tier();
+    let asked = ask.model.clone();
+    let passenger = Passenger {
+        reservation_id,
+        community: key.community,
+        nft_id: String::new(),
+        tier,
+        allowed_pools: tier.allowed_pools().to_vec(),
+        request_id: ask.request_id.clone(),
+    };
+    let body = body_of(ask, worst.max_tokens, requested_pool, requested_model);
+    let turn = Turn {
+        ctx: Arc::clone(ctx),
+        account: reports::account_of(key),
+        api_key: key.id.0,
+        passenger,
+        pool,
+        asked,
+        covered: worst.slice,
+        held: worst.cost(worst.slice).0,
+        worst,
+        body,
+        admission,
+    };
+
+    let (begun, beginning) = oneshot::channel();
+    let (events, receiver) = mpsc::channel(BATCHES_AHEAD);
+    tokio::spawn(turn.run(begun, events));
+    let begin = beginning.await.map_err(|_| anyhow::anyhow!("the turn's task ended without a word"))??;
+    Ok(Started {
+        reservation_id,
+        pool: begin.pool,
+        model: begin.model,
+        personality_id: begin.personality_id,
+        reason: begin.reason,
+        rate,
+        events: Events(receiver),
+    })
+}
+
+/// What the task tells [`start`] when a provider has answered.
+struct Begin {
+    pool: Pool,
+    model: String,
+    personality_id: String,
+    reason: String,
+}
+
+/// A caller who asked, and whose patience is the lifetime of the other end.
+type Begun = oneshot::Sender<Result<Begin, Refusal>>;
+
+impl Turn {
+    async fn run(self, mut begun: Begun, events: mpsc::Sender<Vec<Piece>>) {
+        let _place = Place::take(&self.ctx, self.passenger.reservation_id);
+        if let Err(refusal) = self.hold().await {
+            let _ = begun.send(Err(refusal));
+            return;
+        }
+        let seconds = self.ctx.catalog.pool(self.pool).first_token_seconds;
+        let opened = {
+            let open = self.ctx.engine.open(&self.passenger, self.body.clone(), Duration::from_secs(seconds.into()));
+            tokio::select! {
+                opened = open => Some(opened),
+                () = begun.closed() => None,
+            }
+        };
+        match opened {
+            Some(Ok(answering)) => {
+                let pool = answering.pool.unwrap_or(self.pool);
+                let begin = Begin {
+                    pool,
+                    model: answering.model.clone(),
+                    personality_id: answering.personality_id.clone(),
+                    reason: answering.reason.clone(),
+                };
+                // Should the caller be gone, the stream sees it at once and settles what was delivered.
+                let _ = begun.send(Ok(begin));
+                self.stream(answering, events).await;
+            }
+            Some(Err(error)) => {
+                self.release().await;
+                let _ = begun.send(Err(refusal_of(error)));
+            }
+            None => self.release().await,
+        }
+    }
+
+    async fn hold(&self) -> Result<(), Refusal> {
+        let hash = ring::digest::digest(&ring::digest::SHA256, &self.body);
+        let new = NewHold {
+            id: self.passenger.reservation_id,
+            key: self.account,
+            amount: self.held,
+            input_hash: hash.as_ref().try_into().expect("SHA-256 has 32 bytes"),
+            owner: self.ctx.owner,
+            api_key: Some(self.api_key),
+            price_version: self.ctx.price_version,
+            agent: None,
+            asked: self.asked.clone(),
+        };
+        let submitted = self.ctx.ledger.submit(Op::Hold(new)).await;
+        types::failpoint::reach("turn.after_hold").await;
+        submitted.map(|_| ()).map_err(|error| self.refusal(error))
+    }
+
+    fn refusal(&self, error: SubmitError) -> Refusal {
+        let asked = MicroUsd(self.held);
+        match error {
+            SubmitError::Refused(ledger::Refusal::NotEnough { available }) => Refusal::NotEnough {
+                asked,
+                affordable: MicroUsd(available),
+                affordable_max_tokens: self.worst.affordable(MicroUsd(available)),
+            },
+            SubmitError::Refused(ledger::Refusal::OverCap { limit, used }) => {
+                Refusal::OverCap { limit: MicroUsd(limit), used: MicroUsd(used), asked }
+            }
+            SubmitError::Refused(ledger::Refusal::Owing { owed }) => Refusal::Owing { owed: MicroUsd(owed) },
+            SubmitError::Refused(ledger::Refusal::Frozen) => Refusal::Frozen,
+            other => busy(other),
+        }
+    }
+
+    /// Gives the hold back: nothing was delivered. Should this process die here, the sweep does it.
+    async fn release(self) {
+        let op = Op::Release { key: self.account, id: self.passenger.reservation_id };
+        if let Err(error) = self.ctx.ledger.submit(op).await {
+            tracing::error!(%error, reservation = %self.passenger.reservation_id, "a hold could not be released; the sweep will");
+        }
+    }
+}
+
+/// Which pool answers, as far as the gateway can know, and what finn is asked for.
+fn route(ctx: &Ctx, key: &ApiKey, target: &Target, ask: &Ask) -> Result<(Pool, Option<Pool>, Option<String>), Refusal> {
+    let tier = key.tier();
+    let or_default = |pool: Pool| if tier.allowed_pools().contains(&pool) { pool } else { tier.default_pool() };
+    match target {
+        Target::Native => Ok((tier.default_pool(), None, None)),
+        Target::Pool(pool) => Ok((or_default(*pool), Some(*pool), None)),
+        Target::Model(model) => {
+            let pool = ctx.catalog.pool_of(model).ok_or_else(|| Refusal::UnknownModel { name: ask.model.clone() })?;
+            Ok((or_default(pool), None, Some(model.clone())))
+        }
+        // No collection is registered before the chain is read; until then the name names nothing.
+        Target::Agent { .. } => Err(Refusal::UnknownModel { name: ask.model.clone() }),
+    }
+}
+
+/// Refuses a prompt that no model of the pool can read: cheaper said here than by a provider.
+fn fits_context(ctx: &Ctx, pool: Pool, ask: &Ask, worst: &WorstCase) -> Result<(), Refusal> {
+    /// English text has about four bytes a token; a prompt past this is too long in any script.
+    const BYTES_PER_TOKEN: u64 = 4;
+    let models = &ctx.catalog.pool(pool).models;
+    let largest = models.iter().filter_map(|id| ctx.catalog.models.get(id)).map(|model| model.context_tokens).max();
+    let largest = u64::from(largest.unwrap_or(0));
+    if worst.prompt_tokens / BYTES_PER_TOKEN > largest {
+        let message = format!("the prompt is too long: the models of \"{}\" read at most {largest} tokens", ask.model);
+        return Err(Refusal::BadRequest { field: "messages", message });
+    }
+    if u64::from(worst.max_tokens) > largest {
+        let message = format!("max_tokens is too large: the models of \"{}\" have {largest} tokens in all", ask.model);
+        return Err(Refusal::BadRequest { field: "max_tokens", message });
+    }
+    Ok(())
+}
+
+/// On first sight of a key in this process, its tokens of the day are read from the books.
+async fn seed_limits(ctx: &Ctx, key: &ApiKey) -> Result<(), Refusal> {
+    if ctx.limits.is_seeded(key) {
+        return Ok(());
+    }
+    let day = ctx.clock.now().date();
+    let mut connection = ctx.db.acquire().await.map_err(anyhow::Error::from)?;
+    let used = ledger::report::tokens_of_key(&mut connection, key.community, key.id.0, day).await.map_err(anyhow::Error::from)?;
+    ctx.limits.seed(key, day, u64::try_from(used).unwrap_or(0));
+    Ok(())
+}
+
+/// Lowers `max_tokens` to what the balance pays for, when the caller opted in.
+async fn clamp(ctx: &Ctx, key: &ApiKey, worst: &mut WorstCase) -> Result<(), Refusal> {
+    let balance = reports::balance(ctx, key).await?;
+    let available = MicroUsd(balance.map_or(0, |balance| balance.available));
+    let affordable = worst.affordable(available);
+    if affordable > 0 {
+        worst.max_tokens = worst.max_tokens.min(affordable);
+        worst.slice = worst.slice.min(worst.max_tokens);
+    }
+    Ok(())
+}
+
+fn body_of(ask: Ask, max_tokens: u32, requested_pool: Option<Pool>, requested_model: Option<String>) -> Bytes {
+    let request = InferenceRequest {
+        prompt: ask.prompt,
+        messages: (!ask.messages.is_empty()).then_some(ask.messages),
+        max_tokens: Some(max_tokens),
+        stream: true,
+        requested_pool,
+        requested_model,
+        tools: ask.tools,
+        tool_choice: ask.tool_choice,
+        temperature: ask.temperature,
+        top_p: ask.top_p,
+        stop: ask.stop,
+        response_format: ask.response_format,
+    };
+    Bytes::from(serde_json::to_vec(&request).expect("our wire shapes serialise into memory"))
+}
+
+fn refusal_of(error: EngineError) -> Refusal {
+    match error {
+        EngineError::Unavailable { retry_after_s } => Refusal::EngineUnavailable { retry_after_s },
+        EngineError::Timeout | EngineError::Refused { status: 504, .. } => Refusal::EngineTimeout,
+        EngineError::Refused { status: 400, message, .. } => Refusal::BadRequest { field: "messages", message },
+        EngineError::Refused { status, code, message } => Refusal::EngineFailed { status, code, message },
+    }
+}
+
+fn busy(error: SubmitError) -> Refusal {
+    match error {
+        SubmitError::Overloaded | SubmitError::Stopped => Refusal::Overloaded,
+        SubmitError::Refused(refusal) => Refusal::Unexpected(anyhow::Error::new(refusal)),
+        SubmitError::Unexpected => Refusal::Unexpected(anyhow::anyhow!("the ledger could not set money aside")),
+    }
+}

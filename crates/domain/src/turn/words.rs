@@ -1,0 +1,211 @@
+//! The words of a turn: what a door asks, what it gets back, and every answer that is not an answer.
+
+use identity::{Limited, RateHeaders};
+use serde_json::value::RawValue;
+use types::catalog::Catalog;
+use types::s2s::{Message, Usage};
+use types::{MicroUsd, Pool, ReservationId};
+
+/// What a model name means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// `native`: the tier's default.
+    Native,
+    /// A pool by name.
+    Pool(Pool),
+    /// A model of the catalog by id.
+    Model(String),
+    /// `agent:{slug}:{token}`.
+    Agent {
+        /// The collection's slug.
+        collection: String,
+        /// The token id, decimal.
+        token: String,
+    },
+}
+
+impl Target {
+    /// Reads a model name; `None` when it names nothing here (404 `model_not_found`).
+    #[must_use]
+    pub fn parse(catalog: &Catalog, name: &str) -> Option<Self> {
+        if name == "native" {
+            return Some(Self::Native);
+        }
+        if let Ok(pool) = name.parse() {
+            return Some(Self::Pool(pool));
+        }
+        if let Some((collection, token)) = name.strip_prefix("agent:").and_then(|rest| rest.split_once(':')) {
+            let sound = !collection.is_empty() && !token.is_empty() && token.bytes().all(|b| b.is_ascii_digit());
+            return sound.then(|| Self::Agent { collection: collection.to_owned(), token: token.to_owned() });
+        }
+        catalog.models.contains_key(name).then(|| Self::Model(name.to_owned()))
+    }
+}
+
+/// What a caller asks for, in our own words.
+#[derive(Debug)]
+pub struct Ask {
+    /// The request's id in every log line and answer.
+    pub request_id: String,
+    /// The model's name as the caller wrote it.
+    pub model: String,
+    /// The last user text.
+    pub prompt: String,
+    /// The conversation; empty means `prompt` alone.
+    pub messages: Vec<Message>,
+    /// Completion tokens at most; `None` takes the pool's default.
+    pub max_tokens: Option<u32>,
+    /// OpenAI's `tools`.
+    pub tools: Option<Box<RawValue>>,
+    /// OpenAI's `tool_choice`.
+    pub tool_choice: Option<Box<RawValue>>,
+    /// Sampling temperature.
+    pub temperature: Option<Box<RawValue>>,
+    /// Nucleus sampling.
+    pub top_p: Option<Box<RawValue>>,
+    /// Stop sequences.
+    pub stop: Option<Box<RawValue>>,
+    /// OpenAI's `response_format`.
+    pub response_format: Option<Box<RawValue>>,
+    /// `X-Freeside-Clamp: affordable`: lower `max_tokens` instead of refusing.
+    pub clamp: bool,
+}
+
+/// A provider has answered and the hold is committed: what the headers say is true.
+#[derive(Debug)]
+pub struct Started {
+    /// The hold that pays.
+    pub reservation_id: ReservationId,
+    /// The pool that answers.
+    pub pool: Pool,
+    /// The catalog id of the model that answers.
+    pub model: String,
+    /// Whose personality speaks, or `none`.
+    pub personality_id: String,
+    /// Why this pool and model: `requested`, `default`, `forbidden_pool`, ….
+    pub reason: String,
+    /// The key's limits after this request.
+    pub rate: RateHeaders,
+    /// The answer. Dropping it means that the client left.
+    pub events: super::Events,
+}
+
+/// A part of the answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    /// Text to append.
+    Text(String),
+    /// A piece of a tool call.
+    ToolCall {
+        /// Which call of this answer.
+        index: u32,
+        /// On the first piece.
+        id: Option<String>,
+        /// On the first piece.
+        name: Option<String>,
+        /// JSON text to append.
+        arguments: String,
+    },
+    /// Complete; the charge is committed.
+    Done(Finished),
+    /// Broken off; what was delivered is charged and committed.
+    Broken {
+        /// Stable word.
+        code: String,
+        /// For a person.
+        message: String,
+        /// Charged tokens.
+        usage: Usage,
+        /// The charge.
+        cost: MicroUsd,
+    },
+}
+
+/// How an answer ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    /// Charged tokens.
+    pub usage: Usage,
+    /// The charge.
+    pub cost: MicroUsd,
+    /// OpenAI's: `stop`, `length`, `tool_calls`, `content_filter`.
+    pub finish_reason: String,
+    /// Why it ended early when it is ours to say, for example that the balance ended.
+    pub note: Option<String>,
+}
+
+/// An answer that is not an answer. Every door has one total match over this.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Names no pool, agent or configured model.
+    #[error("there is no model \"{name}\"")]
+    UnknownModel {
+        /// As asked.
+        name: String,
+    },
+    /// The request cannot be right.
+    #[error("{field}: {message}")]
+    BadRequest {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// The balance does not cover the worst case.
+    #[error("this request may cost up to {asked} micro-USD and {affordable} are available")]
+    NotEnough {
+        /// The worst case.
+        asked: MicroUsd,
+        /// Available now.
+        affordable: MicroUsd,
+        /// The largest `max_tokens` that would pass; 0 when none does.
+        affordable_max_tokens: u32,
+    },
+    /// A monthly cap stands in the way.
+    #[error("the monthly cap of {limit} micro-USD leaves no room for {asked}; {used} are used")]
+    OverCap {
+        /// The cap.
+        limit: MicroUsd,
+        /// Spent and held this month.
+        used: MicroUsd,
+        /// The worst case.
+        asked: MicroUsd,
+    },
+    /// Money is owed from an earlier answer or refund.
+    #[error("{owed} micro-USD are owed")]
+    Owing {
+        /// How much.
+        owed: MicroUsd,
+    },
+    /// The account's books are being checked.
+    #[error("the account is frozen")]
+    Frozen,
+    /// Over a rate limit.
+    #[error("over the rate limit")]
+    Limited(Limited),
+    /// The engine's breaker is open or it cannot be reached.
+    #[error("Inference temporarily unavailable")]
+    EngineUnavailable {
+        /// Seconds until a try makes sense.
+        retry_after_s: u32,
+    },
+    /// The provider or the engine failed before the first token.
+    #[error("the model failed: {message}")]
+    EngineFailed {
+        /// The engine's HTTP status.
+        status: u16,
+        /// Stable word.
+        code: String,
+        /// For a person.
+        message: String,
+    },
+    /// No first token in time; nothing is charged.
+    #[error("no first token in time")]
+    EngineTimeout,
+    /// The ledger's queue is full.
+    #[error("too busy")]
+    Overloaded,
+    /// A surprise.
+    #[error("unexpected")]
+    Unexpected(#[from] anyhow::Error),
+}

@@ -1,0 +1,222 @@
+//! The writer's own connection: straight to PostgreSQL, statements prepared once, a batch as two round trips.
+
+use std::collections::HashMap;
+
+use futures_util::future::join_all;
+use time::OffsetDateTime;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, NoTls, Row, Statement as Prepared};
+use types::{Clock, failpoint};
+
+use crate::column::Column;
+use crate::model::{AccountKey, Op};
+use crate::rule::{self, NeedLots, Verdict};
+use crate::sabotage::Sabotage;
+use crate::state::{LotState, State, Write};
+use crate::statements::{ALL, LOTS_AT_FIRST, LOTS_AT_MOST, READ_LOTS, Statement, decode, reads};
+use crate::writes::writes;
+
+/// A batch waits this long for a row lock before those who wait on it go to the slow lane.
+pub(crate) const LOCK_TIMEOUT_MS: u32 = 1_000;
+
+/// Session settings. `force_generic_plan`: the arrays change in length, the plan should not.
+const OPTIONS: &str = "-c plan_cache_mode=force_generic_plan -c idle_in_transaction_session_timeout=5s -c jit=off";
+
+/// Why a batch was not done.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The connection is gone. If it went at the commit, the outcome is unknown: run the same batch again.
+    Lost,
+    /// Somebody holds a lock.
+    LockTimeout,
+    /// Deadlock or serialisation failure: again.
+    Again,
+    /// The database refuses something in the batch.
+    Refused(tokio_postgres::Error),
+    /// Lots of this account do not cover its balance: its books are broken.
+    Broken(AccountKey),
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.code() {
+            None => Self::Lost,
+            Some(code) => match code {
+                &SqlState::LOCK_NOT_AVAILABLE => Self::LockTimeout,
+                &SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE => Self::Again,
+                // Class 57: the server is going away or somebody ended this session. 08: the connection broke.
+                code if code.code().starts_with("57P") || code.code().starts_with("08") => Self::Lost,
+                _ => Self::Refused(error),
+            },
+        }
+    }
+}
+
+/// A connection with everything prepared.
+pub(crate) struct Connection {
+    client: Client,
+    prepared: HashMap<&'static str, Prepared>,
+    sabotage: Sabotage,
+}
+
+impl Connection {
+    /// Connects and prepares.
+    pub(crate) async fn open(config: &tokio_postgres::Config, sabotage: Sabotage) -> Result<Self, tokio_postgres::Error> {
+        let mut config = config.clone();
+        config.options(format!("{OPTIONS} -c lock_timeout={LOCK_TIMEOUT_MS}")).application_name("freeside ledger");
+        let (client, connection) = config.connect(NoTls).await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::warn!(%error, "the ledger's connection broke");
+            }
+        });
+        let mut prepared = HashMap::with_capacity(ALL.len());
+        for sql in ALL {
+            prepared.insert(sql, client.prepare(&sabotage.rewrite(sql)).await?);
+        }
+        Ok(Self { client, prepared, sabotage })
+    }
+
+    /// Whether it can still be used.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.client.is_closed()
+    }
+
+    /// Applies a batch in one transaction. On success every verdict is committed.
+    pub(crate) async fn apply(&self, clock: &Clock, ops: &[&Op]) -> Result<Vec<Verdict>, Failure> {
+        let result = self.attempt(clock, ops).await;
+        if result.is_err() && self.is_open() {
+            // The transaction may be open still; whatever this says, the next batch starts with a clean one.
+            let _ = self.client.batch_execute("rollback").await;
+        }
+        result
+    }
+
+    async fn attempt(&self, clock: &Clock, ops: &[&Op]) -> Result<Vec<Verdict>, Failure> {
+        let mut answers = self.read(reads(ops.iter().copied(), LOTS_AT_FIRST)).await?;
+        // Under the locks, so that times in one community's journal never run backwards.
+        let now = clock.now();
+        let (state, verdicts) = self.decide(&mut answers, now, ops).await?;
+        failpoint::reach("ledger.before_writes").await;
+        self.write(writes(&state, now)).await?;
+        failpoint::reach("ledger.after_commit").await;
+        Ok(verdicts)
+    }
+
+    /// `begin` and all reads, sent at once.
+    async fn read(&self, mut statements: Vec<Statement>) -> Result<Vec<(&'static str, Vec<Row>)>, Failure> {
+        if self.sabotage == Sabotage::LotsBeforeLock {
+            statements.swap(0, 2);
+        }
+        let begin = self.client.batch_execute("begin");
+        let queries = join_all(statements.iter().map(|(sql, parameters)| self.query(sql, parameters)));
+        let (begun, rows) = futures_util::future::join(begin, queries).await;
+        begun?;
+        let mut answers = Vec::with_capacity(statements.len());
+        for ((sql, _), rows) in statements.iter().zip(rows) {
+            answers.push((*sql, rows?));
+        }
+        answers.sort_by_key(|(sql, _)| *sql == READ_LOTS); // lots need their accounts decoded first
+        Ok(answers)
+    }
+
+    /// The rule over the whole batch, once more for each account whose further lots it asks for.
+    async fn decide(
+        &self,
+        answers: &mut [(&'static str, Vec<Row>)],
+        now: OffsetDateTime,
+        ops: &[&Op],
+    ) -> Result<(State, Vec<Verdict>), Failure> {
+        let mut whole: HashMap<AccountKey, Vec<Row>> = HashMap::new();
+        loop {
+            let mut state = decode(answers, LOTS_AT_FIRST);
+            for (key, rows) in &whole {
+                let all = decode_lots(rows);
+                let account = state.accounts.get_mut(key).expect("it asked for its lots, so it is there");
+                account.lots = all;
+                account.lots_complete = true;
+            }
+            let verdicts: Result<Vec<_>, _> = ops.iter().map(|op| rule::apply(&mut state, now, op)).collect();
+            match verdicts {
+                Ok(verdicts) => return Ok((state, verdicts)),
+                Err(NeedLots(key)) if whole.contains_key(&key) => return Err(Failure::Broken(key)),
+                Err(NeedLots(key)) => {
+                    let parameters = vec![
+                        Column::Big(vec![key.community.0]),
+                        Column::Big(vec![key.account.0]),
+                        Column::One(LOTS_AT_MOST),
+                    ];
+                    whole.insert(key, self.query(READ_LOTS, &parameters).await?);
+                }
+            }
+        }
+    }
+
+    /// All writes and the commit, sent at once. COMMIT of a failed transaction answers without an error, so success
+    /// is every statement's reply and then the commit's.
+    async fn write(&self, statements: Vec<Statement>) -> Result<(), Failure> {
+        let writes = join_all(statements.iter().map(|(sql, parameters)| self.query(sql, parameters)));
+        #[cfg(debug_assertions)]
+        if failpoint::is_armed("ledger.before_commit") {
+            for result in writes.await {
+                result?;
+            }
+            failpoint::reach("ledger.before_commit").await;
+            return Ok(self.client.batch_execute("commit").await?);
+        }
+        let (results, committed) = futures_util::future::join(writes, self.client.batch_execute("commit")).await;
+        for result in results {
+            result?;
+        }
+        Ok(committed?)
+    }
+
+    async fn query(&self, sql: &'static str, parameters: &[Column]) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|column| column as _).collect();
+        self.client.query(&self.prepared[sql], &parameters).await
+    }
+
+    /// Accounts of `keys` that somebody else holds locked right now, themselves or by their book.
+    pub(crate) async fn stuck(&self, keys: &[AccountKey]) -> Result<Vec<AccountKey>, Failure> {
+        let communities: Vec<i64> = keys.iter().map(|key| key.community.0).collect();
+        let accounts: Vec<i64> = keys.iter().map(|key| key.account.0).collect();
+        self.client.batch_execute("begin").await?;
+        let books = self
+            .client
+            .query("select community_id from book where community_id = any($1) for update skip locked", &[&communities])
+            .await?;
+        let free = self
+            .client
+            .query(
+                "select a.community_id, a.id from account a join unnest($1::bigint[], $2::bigint[]) as k(community_id, id)
+                 on a.community_id = k.community_id and a.id = k.id for update of a skip locked",
+                &[&communities, &accounts],
+            )
+            .await?;
+        self.client.batch_execute("rollback").await?;
+        let books: Vec<i64> = books.iter().map(|row| row.get(0)).collect();
+        let free: Vec<(i64, i64)> = free.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let is_stuck = |key: &AccountKey| {
+            !books.contains(&key.community.0) || !free.contains(&(key.community.0, key.account.0))
+        };
+        Ok(keys.iter().copied().filter(is_stuck).collect())
+    }
+
+    /// Freezes an account in a transaction of its own: the one that found the fault was rolled back.
+    pub(crate) async fn freeze(&self, key: AccountKey, what: &str, now: OffsetDateTime) -> Result<(), Failure> {
+        self.client
+            .execute(
+                "with f as (update account set frozen_at = coalesce(frozen_at, $3), version = version + 1
+                 where community_id = $1 and id = $2 returning 1)
+                 insert into violation (community_id, account_id, found_at, what) select $1, $2, $3, $4 from f",
+                &[&key.community.0, &key.account.0, &now, &what],
+            )
+            .await?;
+        Ok(())
+    }
+}
+
+fn decode_lots(rows: &[Row]) -> Vec<LotState> {
+    rows.iter().map(|row| LotState { lot: crate::statements::lot(row), write: Write::Nothing }).collect()
+}

@@ -1,0 +1,134 @@
+//! Leases belong to processes, not to holds: one heartbeat row, on the database's clock.
+//!
+//! A process that dies leaves open holds behind; when its lease has run out, any other process gives them back as
+//! orphans. A process that lives compares its open holds with its live turns, which finds what it leaked itself.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::task::JoinHandle;
+use types::{AccountId, CommunityId, OwnerId, ReservationId};
+
+use crate::model::{AccountKey, Answer, Op};
+use crate::{Ledger, SubmitError};
+
+/// Clocks of machines differ; a hold's id may be this much older than its owner's start.
+const CLOCK_MARGIN_MS: i64 = 60 * 60 * 1_000;
+/// Holds that one look brings. The next look brings the next.
+const PAGE: i64 = 1_000;
+
+/// This process's place among the owners, kept alive by a task until it is dropped.
+#[derive(Debug)]
+pub struct Lease {
+    id: OwnerId,
+    heartbeat: JoinHandle<()>,
+}
+
+impl Lease {
+    /// Takes a place that lasts `life` past the last heartbeat (SPEC §2: 5 min).
+    pub async fn take(pool: PgPool, name: &str, life: Duration) -> Result<Self, sqlx::Error> {
+        let id: i32 = sqlx::query_scalar(
+            "insert into owner (name, lease_until) values ($1, now() + $2 * interval '1 second') returning id",
+        )
+        .bind(name)
+        .bind(life.as_secs_f64())
+        .fetch_one(&pool)
+        .await?;
+        let heartbeat = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(life / 3);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            ticks.tick().await; // the first is now, and taking the place was the first heartbeat
+            loop {
+                ticks.tick().await;
+                if let Err(error) = renew(&pool, id, life).await {
+                    tracing::warn!(%error, "the heartbeat could not be written");
+                }
+            }
+        });
+        Ok(Self { id: OwnerId(id), heartbeat })
+    }
+
+    /// Who this process is.
+    #[must_use]
+    pub fn owner(&self) -> OwnerId {
+        self.id
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.heartbeat.abort();
+    }
+}
+
+async fn renew(pool: &PgPool, id: i32, life: Duration) -> Result<(), sqlx::Error> {
+    sqlx::query("update owner set lease_until = now() + $2 * interval '1 second', swept_at = null where id = $1")
+        .bind(id)
+        .bind(life.as_secs_f64())
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+/// Gives back the open holds of owners whose lease has run out. Returns how many; each is an anomaly in the log.
+pub async fn sweep_dead_owners(pool: &PgPool, ledger: &Ledger) -> Result<u64, sqlx::Error> {
+    let dead: Vec<(i32, i64)> = sqlx::query_as(
+        "select id, (extract(epoch from started_at) * 1000)::bigint from owner
+         where lease_until < now() and swept_at is null order by id",
+    )
+    .fetch_all(pool)
+    .await?;
+    let mut swept = 0;
+    for (owner, started_ms) in dead {
+        let open = open_holds(pool, OwnerId(owner), started_ms - CLOCK_MARGIN_MS).await?;
+        if open.is_empty() {
+            // Only if it is dead still: its heartbeat may have come back in the meantime.
+            sqlx::query("update owner set swept_at = now() where id = $1 and lease_until < now()")
+                .bind(owner)
+                .execute(pool)
+                .await?;
+        }
+        for (key, id) in open {
+            match ledger.submit(Op::Orphan { key, id }).await {
+                Ok(Answer::Orphaned) => {
+                    swept += 1;
+                    tracing::warn!(reservation = %id, owner, "an orphaned hold was given back: its process died");
+                    metrics::counter!("ledger_orphans_total").increment(1);
+                }
+                Ok(_) | Err(SubmitError::Refused(_)) => {} // settled or released in the meantime
+                Err(error) => tracing::warn!(%error, reservation = %id, "an orphan stays for the next sweep"),
+            }
+        }
+    }
+    Ok(swept)
+}
+
+/// Open holds of a process, from `since_ms` (Unix) on, at most a page.
+pub async fn open_holds(
+    pool: &PgPool,
+    owner: OwnerId,
+    since_ms: i64,
+) -> Result<Vec<(AccountKey, ReservationId)>, sqlx::Error> {
+    let rows: Vec<(i64, i64, uuid::Uuid)> = sqlx::query_as(
+        "select h.community_id, h.account_id, h.id from book b, lateral (
+           select * from hold where hold.community_id = b.community_id and hold.id >= $2
+           and hold.owner_id = $1 and hold.state = 0 limit $3) h limit $3",
+    )
+    .bind(owner.0)
+    .bind(first_id_at(since_ms))
+    .bind(PAGE)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(community, account, id)| {
+            (AccountKey { community: CommunityId(community), account: AccountId(account) }, ReservationId(id))
+        })
+        .collect())
+}
+
+/// The least UUIDv7 of a millisecond: where a range of recent holds begins.
+#[must_use]
+pub fn first_id_at(unix_ms: i64) -> uuid::Uuid {
+    uuid::Uuid::from_u128(u128::try_from(unix_ms.max(0)).unwrap_or(0) << 80)
+}

@@ -1,0 +1,89 @@
+//! What a batch has in hand: the locked rows as values, and what the rule did to them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use types::{CommunityId, LotId, ReservationId};
+
+use crate::model::{Account, AccountKey, Book, Charge, Entry, Hold, HoldState, Lot, NewHold};
+
+/// Rows that were read under their locks, and the rows to write. No I/O.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Books by community; a batch locks them in this order.
+    pub books: BTreeMap<CommunityId, BookState>,
+    /// Accounts in lock order.
+    pub accounts: BTreeMap<AccountKey, AccountState>,
+    /// Holds that an operation speaks of.
+    pub holds: HashMap<(CommunityId, ReservationId), HoldRow>,
+    /// Lots that an operation names and that are no longer open.
+    pub closed_lots: HashMap<(CommunityId, LotId), Lot>,
+    /// Journal rows to insert, in order.
+    pub entries: Vec<Entry>,
+}
+
+/// A book and whether it changed.
+#[derive(Clone, Debug)]
+pub struct BookState {
+    /// The row.
+    pub book: Book,
+    /// To be written.
+    pub touched: bool,
+}
+
+/// An account, its open lots, and whether it changed.
+#[derive(Clone, Debug)]
+pub struct AccountState {
+    /// The row.
+    pub account: Account,
+    /// Open lots, earliest expiry first.
+    pub lots: Vec<LotState>,
+    /// All open lots are in `lots`; else only the first few, and the rule may ask for the rest.
+    pub lots_complete: bool,
+    /// To be written.
+    pub touched: bool,
+}
+
+/// A lot and what has to be written of it.
+#[derive(Clone, Debug)]
+pub struct LotState {
+    /// The row.
+    pub lot: Lot,
+    /// How.
+    pub write: Write,
+}
+
+/// How a row is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Not at all.
+    Nothing,
+    /// It is new.
+    Insert,
+    /// It changed.
+    Update,
+}
+
+/// A hold and what has to be written of it.
+#[derive(Clone, Debug)]
+pub struct HoldRow {
+    /// The row.
+    pub hold: Hold,
+    /// Its state in the table, which the update must still find there; `None` when it is new.
+    pub stored: Option<HoldState>,
+    /// What it was made from, when it is new.
+    pub new: Option<NewHold>,
+    /// The row differs from the table's.
+    pub changed: bool,
+    /// What it was charged, when this batch settles it.
+    pub charge: Option<Charge>,
+}
+
+impl AccountState {
+    /// Puts a lot where its expiry says.
+    pub(crate) fn insert_lot(&mut self, lot: LotState) {
+        let at = self.lots.partition_point(|other| {
+            (other.lot.expires_at, other.lot.id) < (lot.lot.expires_at, lot.lot.id)
+        });
+        self.lots.insert(at, lot);
+    }
+}

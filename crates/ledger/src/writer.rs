@@ -1,0 +1,312 @@
+//! The batched writer: what is waiting goes at once, in one transaction, and then everybody is answered.
+//!
+//! No timer: at low load a batch has one operation. A bad operation fails alone. A caller that left does not undo its
+//! operation, but a hold that nobody waits for is released at once. An account that somebody else keeps locked goes
+//! to the slow lane, and the others go on. When the outcome of a commit is unknown the same batch runs again: every
+//! operation is idempotent on its id and finds its own first answer.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use types::Clock;
+
+use crate::connection::{Connection, Failure};
+use crate::model::{AccountKey, Answer, Op, Refusal};
+use crate::rule::Verdict;
+use crate::sabotage::Sabotage;
+
+/// Operations in one transaction at most. Past this a batch's own time, not the commit, makes the wait.
+pub(crate) const BATCH_AT_MOST: usize = 512;
+/// Operations that may wait for a writer. A second's work or less: waiting longer than that helps nobody.
+pub(crate) const QUEUE_AT_MOST: usize = 8_192;
+/// A hold that waited this long is refused: SPEC §12 gives a request 5 s for a place at the database.
+pub(crate) const HOLD_DEADLINE: Duration = Duration::from_secs(5);
+/// Pause before another try to connect, at first and at most.
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// Why a submitted operation was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The rule refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Too much is waiting, or a lock or the database was not to be had in time. Nothing was set aside.
+    #[error("the ledger is too busy")]
+    Overloaded,
+    /// The database refused this operation alone; the log has the reason.
+    #[error("the ledger could not do this operation")]
+    Unexpected,
+    /// The ledger is stopping.
+    #[error("the ledger is stopping")]
+    Stopped,
+}
+
+/// An operation on its way.
+pub(crate) struct Job {
+    pub(crate) op: Op,
+    pub(crate) reply: Option<oneshot::Sender<Result<Answer, SubmitError>>>,
+    pub(crate) since: Instant,
+}
+
+impl Job {
+    fn answer(self, result: Result<Answer, SubmitError>) -> Option<Op> {
+        let is_held = matches!(result, Ok(Answer::Held { .. }));
+        let was_heard = self.reply.is_none_or(|reply| reply.send(result).is_ok());
+        // A hold whose caller is gone would stay open until its process dies.
+        if is_held && !was_heard { undo(&self.op) } else { None }
+    }
+
+    fn is_late(&self) -> bool {
+        matches!(self.op, Op::Hold(_) | Op::Extend { .. }) && self.since.elapsed() > HOLD_DEADLINE
+    }
+}
+
+/// What gives a hold back whose caller is gone; only a new hold is undone.
+pub(crate) fn undo(op: &Op) -> Option<Op> {
+    match op {
+        Op::Hold(hold) => Some(Op::Release { key: hold.key, id: hold.id }),
+        Op::Extend { .. } | Op::Settle { .. } | Op::Release { .. } | Op::Orphan { .. } => None,
+        Op::Mint { .. } | Op::Expire { .. } | Op::Reverse { .. } => None,
+    }
+}
+
+/// Accounts whose operations go one by one for now.
+type Stuck = Arc<Mutex<HashSet<AccountKey>>>;
+
+/// One writer: a connection, a queue, and its slow lane.
+pub(crate) struct Writer {
+    pub(crate) config: tokio_postgres::Config,
+    pub(crate) clock: Clock,
+    pub(crate) sabotage: Sabotage,
+    connection: Option<Connection>,
+    stuck: Stuck,
+    slow: Option<mpsc::UnboundedSender<Job>>,
+    /// Releases that nobody waits for, to go with the next batch.
+    owing: Vec<Op>,
+}
+
+impl Writer {
+    pub(crate) fn new(config: tokio_postgres::Config, clock: Clock, sabotage: Sabotage) -> Self {
+        let stuck = Stuck::default();
+        Self { config, clock, sabotage, connection: None, stuck, slow: None, owing: Vec::new() }
+    }
+
+    /// Serves the queue until every sender is gone, then ends, with everything answered.
+    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        let slow = self.start_slow_lane();
+        let mut waiting = Vec::with_capacity(BATCH_AT_MOST);
+        loop {
+            if self.owing.is_empty() {
+                if queue.recv_many(&mut waiting, BATCH_AT_MOST).await == 0 {
+                    break;
+                }
+            } else {
+                while waiting.len() < BATCH_AT_MOST
+                    && let Ok(job) = queue.try_recv()
+                {
+                    waiting.push(job);
+                }
+            }
+            waiting.extend(self.owing.drain(..).map(|op| Job { op, reply: None, since: Instant::now() }));
+            metrics::histogram!("ledger_batch_operations").record(f64::from(u32::try_from(waiting.len()).unwrap_or(u32::MAX)));
+            let batch = self.sort_out(&mut waiting);
+            self.process(batch).await;
+        }
+        self.slow = None;
+        let _ = slow.await;
+    }
+
+    fn start_slow_lane(&mut self) -> tokio::task::JoinHandle<()> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.slow = Some(sender);
+        let mut lane = Self::new(self.config.clone(), self.clock.clone(), self.sabotage);
+        lane.stuck = Arc::clone(&self.stuck);
+        tokio::spawn(lane.run_slow(receiver))
+    }
+
+    /// One operation at a time, each tried until its deadline; the others of the lane go on between the tries.
+    async fn run_slow(mut self, mut queue: mpsc::UnboundedReceiver<Job>) {
+        let mut waiting = std::collections::VecDeque::new();
+        loop {
+            if waiting.is_empty() {
+                match queue.recv().await {
+                    Some(job) => waiting.push_back(job),
+                    None => break,
+                }
+            }
+            while let Ok(job) = queue.try_recv() {
+                waiting.push_back(job);
+            }
+            let Some(job) = waiting.pop_front() else { continue };
+            let key = job.op.key();
+            if job.is_late() {
+                self.forget(job);
+            } else {
+                match self.attempt(&[&job.op]).await {
+                    Err(Failure::LockTimeout) => {
+                        waiting.push_back(job);
+                        continue;
+                    }
+                    Err(Failure::Lost | Failure::Again) => {
+                        waiting.push_front(job);
+                        continue;
+                    }
+                    result => self.conclude(vec![job], result).await,
+                }
+            }
+            for op in std::mem::take(&mut self.owing) {
+                waiting.push_back(Job { op, reply: None, since: Instant::now() });
+            }
+            if !waiting.iter().any(|job| job.op.key() == key) {
+                self.stuck.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            }
+        }
+    }
+
+    /// Answers who waited too long, hands the slow lane what is stuck, and keeps the rest.
+    fn sort_out(&mut self, waiting: &mut Vec<Job>) -> Vec<Job> {
+        let mut batch = Vec::with_capacity(waiting.len());
+        for job in waiting.drain(..) {
+            let is_stuck = {
+                let stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+                !stuck.is_empty() && stuck.contains(&job.op.key())
+            };
+            if job.is_late() || (matches!(job.op, Op::Hold(_)) && job.reply.as_ref().is_some_and(oneshot::Sender::is_closed)) {
+                let _ = job.answer(Err(SubmitError::Overloaded)); // never reached the database
+            } else if is_stuck {
+                self.to_slow_lane(job);
+            } else {
+                batch.push(job);
+            }
+        }
+        batch
+    }
+
+    fn to_slow_lane(&self, job: Job) {
+        let slow = self.slow.as_ref().expect("only the main lane hands over, and it has one");
+        let _ = slow.send(job);
+    }
+
+    /// A late operation that was tried before: its outcome may be unknown, so what it set aside is given back.
+    fn forget(&mut self, job: Job) {
+        self.owing.extend(undo(&job.op));
+        let _ = job.answer(Err(SubmitError::Overloaded));
+    }
+
+    async fn process(&mut self, mut batch: Vec<Job>) {
+        while !batch.is_empty() {
+            let ops: Vec<&Op> = batch.iter().map(|job| &job.op).collect();
+            match self.attempt(&ops).await {
+                Err(Failure::Lost | Failure::Again) => {
+                    let (late, rest) = batch.into_iter().partition(Job::is_late);
+                    let late: Vec<Job> = late;
+                    late.into_iter().for_each(|job| self.forget(job));
+                    batch = rest;
+                }
+                Err(Failure::LockTimeout) => batch = self.set_stuck_aside(batch).await,
+                result => {
+                    self.conclude(batch, result).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Answers a batch that is decided; one that the database refused is halved until the culprit stands alone.
+    async fn conclude(&mut self, mut batch: Vec<Job>, result: Result<Vec<Verdict>, Failure>) {
+        match result {
+            Ok(verdicts) => {
+                for (job, verdict) in batch.into_iter().zip(verdicts) {
+                    self.owing.extend(job.answer(verdict.map_err(SubmitError::Refused)));
+                }
+            }
+            Err(failure) if batch.len() == 1 => {
+                let job = batch.remove(0);
+                self.accuse(&job.op, &failure).await;
+                let _ = job.answer(Err(SubmitError::Unexpected));
+            }
+            Err(_) => {
+                let second = batch.split_off(batch.len() / 2);
+                Box::pin(self.process(batch)).await;
+                Box::pin(self.process(second)).await;
+            }
+        }
+    }
+
+    async fn attempt(&mut self, ops: &[&Op]) -> Result<Vec<Verdict>, Failure> {
+        let clock = self.clock.clone();
+        let connection = self.connect().await?;
+        let began = Instant::now();
+        let result = connection.apply(&clock, ops).await;
+        metrics::histogram!("ledger_transaction_seconds").record(began.elapsed().as_secs_f64());
+        if let Err(failure) = &result {
+            tracing::warn!(?failure, operations = ops.len(), "a batch of the ledger failed");
+            metrics::counter!("ledger_batch_failures_total").increment(1);
+        }
+        result
+    }
+
+    /// The open connection, or a new one. Fails as lost when none is to be had now, after a pause.
+    async fn connect(&mut self) -> Result<&Connection, Failure> {
+        if !self.connection.as_ref().is_some_and(Connection::is_open) {
+            self.connection = None;
+            let mut pause = RECONNECT.0;
+            let deadline = Instant::now() + HOLD_DEADLINE;
+            while self.connection.is_none() {
+                match Connection::open(&self.config, self.sabotage).await {
+                    Ok(connection) => self.connection = Some(connection),
+                    Err(error) => {
+                        tracing::warn!(%error, "the ledger cannot reach its database");
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(RECONNECT.1);
+                        if Instant::now() > deadline {
+                            return Err(Failure::Lost);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(self.connection.as_ref().expect("made above"))
+    }
+
+    /// Finds who is locked out and hands them to the slow lane; the rest stay.
+    async fn set_stuck_aside(&mut self, batch: Vec<Job>) -> Vec<Job> {
+        let mut keys: Vec<AccountKey> = batch.iter().map(|job| job.op.key()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let Some(connection) = &self.connection else { return batch };
+        let Ok(stuck) = connection.stuck(&keys).await else { return batch };
+        metrics::counter!("ledger_stuck_accounts_total").increment(u64::try_from(stuck.len()).unwrap_or(0));
+        self.stuck.lock().unwrap_or_else(PoisonError::into_inner).extend(&stuck);
+        let (late, rest): (Vec<Job>, Vec<Job>) = batch.into_iter().partition(|job| stuck.contains(&job.op.key()));
+        late.into_iter().for_each(|job| self.to_slow_lane(job));
+        rest
+    }
+
+    /// Logs why one operation failed; a broken book freezes its account.
+    async fn accuse(&mut self, op: &Op, failure: &Failure) {
+        let key = op.key();
+        tracing::error!(community = %key.community, account = %key.account, ?failure, "an operation failed alone");
+        metrics::counter!("ledger_poison_total").increment(1);
+        let what = match failure {
+            Failure::Refused(error) => match error.as_db_error().and_then(|error| error.constraint()) {
+                Some(name @ ("conservation" | "no_overdraft" | "lot_bounds" | "account_sums_nonneg")) => {
+                    format!("a transaction would have broken the constraint {name}")
+                }
+                Some(_) | None => return,
+            },
+            Failure::Broken(_) => "the open lots do not cover the balance".to_owned(),
+            Failure::Lost | Failure::LockTimeout | Failure::Again => return,
+        };
+        metrics::counter!("ledger_conservation_violations_total").increment(1);
+        let now = self.clock.now();
+        if let Ok(connection) = self.connect().await
+            && let Err(failure) = connection.freeze(key, &what, now).await
+        {
+            tracing::error!(?failure, "the account could not be frozen");
+        }
+    }
+}
