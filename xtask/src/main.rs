@@ -1,2 +1,82 @@
-//! Placeholder.
-fn main() {}
+//! The tasks behind the Makefile: install what is missing, run, test, check, bench, format.
+//!
+//! What always holds: a task prints what it does before it does it, and its exit code is the truth.
+//! When nothing is missing, nothing is installed and no package manager is called.
+//! What is deliberately absent: anything the server needs at run time, and any rule of the product.
+
+#![expect(clippy::print_stdout, reason = "a command-line tool speaks on stdout")]
+
+mod advisories;
+mod bench;
+mod check;
+mod install;
+mod run;
+mod sdk;
+mod shell;
+mod test;
+mod test_cluster;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Install, build, run, test, check and bench, in one place")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what is missing, build, and start everything: `freeside serve`
+    Run {
+        /// Passed on to `freeside serve`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run every test; the last line is the sum
+    Test {
+        /// Passed on to `cargo test`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run every test at its full length
+    TestLong {
+        /// Passed on to `cargo test`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Format check, clippy, wasm, docs, dependencies, tidy
+    Check,
+    /// Measure, on a release build
+    Bench {
+        /// Passed on to the benchmark
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Format the code
+    Fmt,
+    /// Install the vendors' SDKs that the tests speak to the server with
+    SetupSdk,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::Run { arguments } => run::run(&arguments),
+        Task::Test { arguments } => return exit(test::test(test::Length::Short, &arguments)),
+        Task::TestLong { arguments } => return exit(test::test(test::Length::Long, &arguments)),
+        Task::Check => check::check(),
+        Task::Bench { arguments } => bench::bench(&arguments),
+        Task::Fmt => shell::cargo(["fmt", "--all"]).run(),
+        Task::SetupSdk => sdk::setup(),
+    };
+    exit(done.map(|()| ExitCode::SUCCESS))
+}
+
+fn exit(done: anyhow::Result<ExitCode>) -> ExitCode {
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -54,7 +54,8 @@ impl From<sqlx::Error> for RegisterError {
 /// Signs a developer up: a community of their own, an account, a sandbox key. All of it or nothing.
 pub async fn register(ctx: &Ctx, name: &str, address: IpAddr) -> Result<Registered, RegisterError> {
     let name = name.trim();
-    if name.is_empty() || name.chars().count() > NAME_CHARACTERS_AT_MOST || name.chars().any(char::is_control) {
+    if name.is_empty() || name.chars().count() > NAME_CHARACTERS_AT_MOST || name.chars().any(char::is_control)
+    {
         return Err(RegisterError::BadName);
     }
     let now = ctx.clock.now();
@@ -70,14 +71,16 @@ pub async fn register(ctx: &Ctx, name: &str, address: IpAddr) -> Result<Register
         .bind(now)
         .execute(&mut *tx)
         .await?;
-    sqlx::query("insert into developer (id, name, community_id, account_id, created_at) values ($1, $2, $3, $4, $5)")
-        .bind(developer_id)
-        .bind(name)
-        .bind(community.0)
-        .bind(account.0)
-        .bind(now)
-        .execute(&mut *tx)
-        .await?;
+    sqlx::query(
+        "insert into developer (id, name, community_id, account_id, created_at) values ($1, $2, $3, $4, $5)",
+    )
+    .bind(developer_id)
+    .bind(name)
+    .bind(community.0)
+    .bind(account.0)
+    .bind(now)
+    .execute(&mut *tx)
+    .await?;
     ledger::open_account(&mut tx, &ctx.clock, AccountKey { community, account }, None).await?;
     let request = key_request(community, account, "sandbox", KeyKind::Sandbox);
     let key = ctx.keys.create_in(&mut tx, request).await.map_err(anyhow::Error::from)?;
@@ -86,21 +89,33 @@ pub async fn register(ctx: &Ctx, name: &str, address: IpAddr) -> Result<Register
 }
 
 /// Counts a sign-up against its address; the lock makes simultaneous ones wait for each other.
-async fn count_signup(tx: &mut sqlx::PgConnection, address: IpAddr, now: OffsetDateTime) -> Result<(), RegisterError> {
+async fn count_signup(
+    tx: &mut sqlx::PgConnection,
+    address: IpAddr,
+    now: OffsetDateTime,
+) -> Result<(), RegisterError> {
     let hour_ago = now - Duration::hours(1);
     let address = address.to_canonical().to_string();
-    sqlx::query("select pg_advisory_xact_lock(hashtextextended('signup ' || $1, 0))").bind(&address).execute(&mut *tx).await?;
-    sqlx::query("delete from signup where at <= $1").bind(hour_ago).execute(&mut *tx).await?;
-    let earlier: Vec<OffsetDateTime> = sqlx::query_scalar("select at from signup where address = $1::inet order by at")
+    sqlx::query("select pg_advisory_xact_lock(hashtextextended('signup ' || $1, 0))")
         .bind(&address)
-        .fetch_all(&mut *tx)
+        .execute(&mut *tx)
         .await?;
+    sqlx::query("delete from signup where at <= $1").bind(hour_ago).execute(&mut *tx).await?;
+    let earlier: Vec<OffsetDateTime> =
+        sqlx::query_scalar("select at from signup where address = $1::inet order by at")
+            .bind(&address)
+            .fetch_all(&mut *tx)
+            .await?;
     if i64::try_from(earlier.len()).unwrap_or(i64::MAX) >= SIGNUPS_PER_HOUR {
         let oldest = earlier.first().copied().unwrap_or(now);
         let wait = (oldest - hour_ago).whole_seconds().clamp(1, 3_600);
         return Err(RegisterError::TooMany { retry_after_s: u32::try_from(wait).unwrap_or(3_600) });
     }
-    sqlx::query("insert into signup (address, at) values ($1::inet, $2)").bind(&address).bind(now).execute(&mut *tx).await?;
+    sqlx::query("insert into signup (address, at) values ($1::inet, $2)")
+        .bind(&address)
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
     Ok(())
 }
 
@@ -122,7 +137,9 @@ pub enum UpgradeError {
 pub async fn upgrade(ctx: &Ctx, key: &ApiKey) -> Result<NewKey, UpgradeError> {
     let mut connection = ctx.db.acquire().await.map_err(anyhow::Error::from)?;
     let paid = [Source::Purchase, Source::Grant, Source::X402, Source::Overpay];
-    let has_paid = ledger::report::has_lot(&mut connection, account_of(key), &paid).await.map_err(anyhow::Error::from)?;
+    let has_paid = ledger::report::has_lot(&mut connection, account_of(key), &paid)
+        .await
+        .map_err(anyhow::Error::from)?;
     drop(connection);
     if !has_paid {
         return Err(UpgradeError::NeedsCredit);

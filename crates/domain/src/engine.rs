@@ -103,7 +103,11 @@ struct Problem {
 
 impl Engine {
     /// A client of the finn at `base_url`, which signs with `keys`.
-    pub fn new(base_url: &str, keys: Arc<ServiceKeys>, clock: Clock) -> Result<Self, hyper::http::uri::InvalidUri> {
+    pub fn new(
+        base_url: &str,
+        keys: Arc<ServiceKeys>,
+        clock: Clock,
+    ) -> Result<Self, hyper::http::uri::InvalidUri> {
         let uri = format!("{}{}", base_url.trim_end_matches('/'), s2s::INFERENCE_PATH).parse()?;
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -117,12 +121,19 @@ impl Engine {
     }
 
     /// Asks, again where that may help, until a provider has answered or `first_token` has passed.
-    pub async fn open(&self, passenger: &Passenger, body: Bytes, first_token: Duration) -> Result<Answering, EngineError> {
+    pub async fn open(
+        &self,
+        passenger: &Passenger,
+        body: Bytes,
+        first_token: Duration,
+    ) -> Result<Answering, EngineError> {
         let deadline = Instant::now() + first_token;
         let mut pauses = RETRY_PAUSES.iter();
         loop {
             if let Err(wait) = self.0.breaker.admit() {
-                return Err(EngineError::Unavailable { retry_after_s: u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX) });
+                return Err(EngineError::Unavailable {
+                    retry_after_s: u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX),
+                });
             }
             let attempt = tokio::time::timeout_at(deadline, self.attempt(passenger, body.clone())).await;
             let error = match attempt {
@@ -247,7 +258,13 @@ fn warn_of_another_contract(map: &HeaderMap) {
     let version = map.get(headers::CONTRACT_VERSION);
     if version.is_none_or(|version| version != s2s::CONTRACT_VERSION) {
         metrics::counter!("engine_contract_mismatch_total").increment(1);
-        WARNED.call_once(|| tracing::warn!(?version, ours = s2s::CONTRACT_VERSION, "the engine speaks another contract version"));
+        WARNED.call_once(|| {
+            tracing::warn!(
+                ?version,
+                ours = s2s::CONTRACT_VERSION,
+                "the engine speaks another contract version"
+            )
+        });
     }
 }
 

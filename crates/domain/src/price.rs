@@ -52,7 +52,8 @@ impl WorstCase {
     /// The largest `max_tokens` that `available` micro-USD pay for; 0 when not even one.
     #[must_use]
     pub fn affordable(&self, available: MicroUsd) -> u32 {
-        let left = i128::from(available.0) * 1_000_000 - i128::from(self.prompt_tokens) * i128::from(self.price.input);
+        let left = i128::from(available.0) * 1_000_000
+            - i128::from(self.prompt_tokens) * i128::from(self.price.input);
         let tokens = match self.price.output {
             0 => i128::from(self.max_tokens),
             output => left / i128::from(output),
@@ -68,7 +69,8 @@ fn prompt_bytes(ask: &Ask) -> u64 {
     let prompt = if ask.messages.is_empty() { ask.prompt.len() } else { 0 };
     let bytes = messages + prompt + raw(&ask.tools) + raw(&ask.tool_choice) + raw(&ask.response_format);
     let count = ask.messages.len().max(1);
-    u64::try_from(bytes).unwrap_or(u64::MAX / 2) + TOKENS_PER_MESSAGE * u64::try_from(count).unwrap_or(u64::MAX / 32)
+    u64::try_from(bytes).unwrap_or(u64::MAX / 2)
+        + TOKENS_PER_MESSAGE * u64::try_from(count).unwrap_or(u64::MAX / 32)
 }
 
 fn message_bytes(message: &Message) -> usize {

@@ -27,7 +27,8 @@ pub async fn usage(ctx: &Ctx, key: &ApiKey, from: Date, to: Date) -> anyhow::Res
     let account = account_of(key);
     let lines = ledger::report::usage(&mut connection, account, from, to).await?;
     let balance = ledger::report::balance(&mut connection, account).await?;
-    let balance = balance.ok_or_else(|| anyhow::anyhow!("a key's account {account:?} is not in the books"))?;
+    let balance =
+        balance.ok_or_else(|| anyhow::anyhow!("a key's account {account:?} is not in the books"))?;
     Ok(UsageReport { from, to, lines, balance })
 }
 

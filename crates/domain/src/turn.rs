@@ -94,7 +94,8 @@ struct Turn {
 ///
 /// Dropping the future, at any point, ends the turn: the hold is released, or settled for what was delivered.
 pub async fn start(ctx: &Arc<Ctx>, key: &Arc<ApiKey>, ask: Ask) -> Result<Started, Refusal> {
-    let target = Target::parse(&ctx.catalog, &ask.model).ok_or_else(|| Refusal::UnknownModel { name: ask.model.clone() })?;
+    let target = Target::parse(&ctx.catalog, &ask.model)
+        .ok_or_else(|| Refusal::UnknownModel { name: ask.model.clone() })?;
     let (pool, requested_pool, requested_model) = route(ctx, key, &target, &ask)?;
     let mut worst = WorstCase::of(&ctx.catalog, pool, &ask);
     fits_context(ctx, pool, &ask, &worst)?;
@@ -167,7 +168,8 @@ impl Turn {
         }
         let seconds = self.ctx.catalog.pool(self.pool).first_token_seconds;
         let opened = {
-            let open = self.ctx.engine.open(&self.passenger, self.body.clone(), Duration::from_secs(seconds.into()));
+            let open =
+                self.ctx.engine.open(&self.passenger, self.body.clone(), Duration::from_secs(seconds.into()));
             tokio::select! {
                 opened = open => Some(opened),
                 () = begun.closed() => None,
@@ -239,14 +241,23 @@ impl Turn {
 }
 
 /// Which pool answers, as far as the gateway can know, and what finn is asked for.
-fn route(ctx: &Ctx, key: &ApiKey, target: &Target, ask: &Ask) -> Result<(Pool, Option<Pool>, Option<String>), Refusal> {
+fn route(
+    ctx: &Ctx,
+    key: &ApiKey,
+    target: &Target,
+    ask: &Ask,
+) -> Result<(Pool, Option<Pool>, Option<String>), Refusal> {
     let tier = key.tier();
-    let or_default = |pool: Pool| if tier.allowed_pools().contains(&pool) { pool } else { tier.default_pool() };
+    let or_default =
+        |pool: Pool| if tier.allowed_pools().contains(&pool) { pool } else { tier.default_pool() };
     match target {
         Target::Native => Ok((tier.default_pool(), None, None)),
         Target::Pool(pool) => Ok((or_default(*pool), Some(*pool), None)),
         Target::Model(model) => {
-            let pool = ctx.catalog.pool_of(model).ok_or_else(|| Refusal::UnknownModel { name: ask.model.clone() })?;
+            let pool = ctx
+                .catalog
+                .pool_of(model)
+                .ok_or_else(|| Refusal::UnknownModel { name: ask.model.clone() })?;
             Ok((or_default(pool), None, Some(model.clone())))
         }
         // No collection is registered before the chain is read; until then the name names nothing.
@@ -259,14 +270,17 @@ fn fits_context(ctx: &Ctx, pool: Pool, ask: &Ask, worst: &WorstCase) -> Result<(
     /// English text has about four bytes a token; a prompt past this is too long in any script.
     const BYTES_PER_TOKEN: u64 = 4;
     let models = &ctx.catalog.pool(pool).models;
-    let largest = models.iter().filter_map(|id| ctx.catalog.models.get(id)).map(|model| model.context_tokens).max();
+    let largest =
+        models.iter().filter_map(|id| ctx.catalog.models.get(id)).map(|model| model.context_tokens).max();
     let largest = u64::from(largest.unwrap_or(0));
     if worst.prompt_tokens / BYTES_PER_TOKEN > largest {
-        let message = format!("the prompt is too long: the models of \"{}\" read at most {largest} tokens", ask.model);
+        let message =
+            format!("the prompt is too long: the models of \"{}\" read at most {largest} tokens", ask.model);
         return Err(Refusal::BadRequest { field: "messages", message });
     }
     if u64::from(worst.max_tokens) > largest {
-        let message = format!("max_tokens is too large: the models of \"{}\" have {largest} tokens in all", ask.model);
+        let message =
+            format!("max_tokens is too large: the models of \"{}\" have {largest} tokens in all", ask.model);
         return Err(Refusal::BadRequest { field: "max_tokens", message });
     }
     Ok(())
@@ -279,7 +293,9 @@ async fn seed_limits(ctx: &Ctx, key: &ApiKey) -> Result<(), Refusal> {
     }
     let day = ctx.clock.now().date();
     let mut connection = ctx.db.acquire().await.map_err(anyhow::Error::from)?;
-    let used = ledger::report::tokens_of_key(&mut connection, key.community, key.id.0, day).await.map_err(anyhow::Error::from)?;
+    let used = ledger::report::tokens_of_key(&mut connection, key.community, key.id.0, day)
+        .await
+        .map_err(anyhow::Error::from)?;
     ctx.limits.seed(key, day, u64::try_from(used).unwrap_or(0));
     Ok(())
 }
@@ -296,7 +312,12 @@ async fn clamp(ctx: &Ctx, key: &ApiKey, worst: &mut WorstCase) -> Result<(), Ref
     Ok(())
 }
 
-fn body_of(ask: Ask, max_tokens: u32, requested_pool: Option<Pool>, requested_model: Option<String>) -> Bytes {
+fn body_of(
+    ask: Ask,
+    max_tokens: u32,
+    requested_pool: Option<Pool>,
+    requested_model: Option<String>,
+) -> Bytes {
     let request = InferenceRequest {
         prompt: ask.prompt,
         messages: (!ask.messages.is_empty()).then_some(ask.messages),
@@ -318,7 +339,9 @@ fn refusal_of(error: EngineError) -> Refusal {
     match error {
         EngineError::Unavailable { retry_after_s } => Refusal::EngineUnavailable { retry_after_s },
         EngineError::Timeout | EngineError::Refused { status: 504, .. } => Refusal::EngineTimeout,
-        EngineError::Refused { status: 400, message, .. } => Refusal::BadRequest { field: "messages", message },
+        EngineError::Refused { status: 400, message, .. } => {
+            Refusal::BadRequest { field: "messages", message }
+        }
         EngineError::Refused { status, code, message } => Refusal::EngineFailed { status, code, message },
     }
 }
@@ -327,6 +350,8 @@ fn busy(error: SubmitError) -> Refusal {
     match error {
         SubmitError::Overloaded | SubmitError::Stopped => Refusal::Overloaded,
         SubmitError::Refused(refusal) => Refusal::Unexpected(anyhow::Error::new(refusal)),
-        SubmitError::Unexpected => Refusal::Unexpected(anyhow::anyhow!("the ledger could not set money aside")),
+        SubmitError::Unexpected => {
+            Refusal::Unexpected(anyhow::anyhow!("the ledger could not set money aside"))
+        }
     }
 }

@@ -1,1 +1,27 @@
-//! Placeholder.
+//! Who asks: API keys with their limits, and the keys with which freeside signs its tokens for finn.
+//!
+//! * [`keys`]: `lf_live_…` and `lf_test_…` keys (SPEC §6): make, recognise, rotate, revoke.
+//! * [`limits`]: requests per minute and tokens per day of a key, in memory.
+//! * [`service_keys`]: the ES256 keys of the service-to-service contract (SPEC §4) and their public JWKS.
+//!
+//! What always holds: a key's plain text lives no longer than the request that carries it, and nothing here prints a
+//! secret. What is deliberately absent: HTTP, the environment (settings are passed in), money, and any other clock
+//! than [`types::Clock`].
+
+mod bounded;
+mod changes;
+pub mod key_text;
+pub mod keys;
+pub mod limits;
+pub mod peppers;
+pub mod scopes;
+pub mod secret;
+pub mod service_keys;
+
+pub use key_text::KeyKind;
+pub use keys::{ApiKey, ApiKeyRow, KeyError, KeyLimits, KeyRefusal, KeyRequest, KeyRing, NewKey, Revocation};
+pub use limits::{Admission, Limited, Limits, RateHeaders, Which};
+pub use peppers::{PepperFault, Peppers};
+pub use scopes::{Scope, Scopes, UnknownScope};
+pub use secret::{Secret, ShownOnce};
+pub use service_keys::{Jwks, ServiceKeyError, ServiceKeyStatus, ServiceKeys};

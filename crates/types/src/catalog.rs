@@ -152,13 +152,18 @@ impl Catalog {
                         faults.push(format!("pools.{pool}: there is no model \"{id}\""));
                     }
                     if settings.hold_slice_tokens == 0 || settings.default_max_tokens == 0 {
-                        faults.push(format!("pools.{pool}: default_max_tokens and hold_slice_tokens start at 1"));
+                        faults.push(format!(
+                            "pools.{pool}: default_max_tokens and hold_slice_tokens start at 1"
+                        ));
                     }
                 }
             }
         }
         for (name, provider) in &self.providers {
-            if provider.kind != ProviderKind::Scripted && provider.base_url.is_none() && provider.base_url_env.is_none() {
+            if provider.kind != ProviderKind::Scripted
+                && provider.base_url.is_none()
+                && provider.base_url_env.is_none()
+            {
                 faults.push(format!("providers.{name}: base_url or base_url_env is needed"));
             }
         }
@@ -174,14 +179,13 @@ impl Catalog {
     /// The dearest price, part by part, among the models of `pools`: what a hold is sized by.
     #[must_use]
     pub fn dearest(&self, pools: &[Pool]) -> PricePerMillion {
-        pools
-            .iter()
-            .flat_map(|pool| &self.pool(*pool).models)
-            .filter_map(|id| self.models.get(id))
-            .fold(PricePerMillion { input: 0, output: 0 }, |dearest, model| PricePerMillion {
+        pools.iter().flat_map(|pool| &self.pool(*pool).models).filter_map(|id| self.models.get(id)).fold(
+            PricePerMillion { input: 0, output: 0 },
+            |dearest, model| PricePerMillion {
                 input: dearest.input.max(model.input_micro_per_million),
                 output: dearest.output.max(model.output_micro_per_million),
-            })
+            },
+        )
     }
 
     /// The cheapest pool that lists the model.

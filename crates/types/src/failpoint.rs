@@ -53,20 +53,21 @@ mod armed {
     fn from_environment() -> HashMap<String, Strike> {
         let names = std::env::var("FREESIDE_FAILPOINTS").unwrap_or_default();
         let names = names.split(',').filter(|name| !name.is_empty());
-        names.map(|name| {
-            let (name, count) = name.split_once('@').unwrap_or((name, "1"));
-            let left = Arc::new(Mutex::new(count.parse::<u32>().unwrap_or(1)));
-            let strike: Strike = Arc::new(move || {
-                let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
-                *left = left.saturating_sub(1);
-                if *left == 0 {
-                    kill();
-                }
-                Box::pin(std::future::ready(()))
-            });
-            (name.to_owned(), strike)
-        })
-        .collect()
+        names
+            .map(|name| {
+                let (name, count) = name.split_once('@').unwrap_or((name, "1"));
+                let left = Arc::new(Mutex::new(count.parse::<u32>().unwrap_or(1)));
+                let strike: Strike = Arc::new(move || {
+                    let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
+                    *left = left.saturating_sub(1);
+                    if *left == 0 {
+                        kill();
+                    }
+                    Box::pin(std::future::ready(()))
+                });
+                (name.to_owned(), strike)
+            })
+            .collect()
     }
 
     /// Ends this process as a power cut would: no destructor, no flush.

@@ -20,7 +20,8 @@ pub enum Pool {
 
 impl Pool {
     /// All pools, cheapest first.
-    pub const ALL: [Self; 5] = [Self::Cheap, Self::Standard, Self::Reasoning, Self::Architect, Self::Flagship];
+    pub const ALL: [Self; 5] =
+        [Self::Cheap, Self::Standard, Self::Reasoning, Self::Architect, Self::Flagship];
 
     /// The pool's name on the wire.
     #[must_use]

@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn every_cut_of_a_stream_reads_the_same() {
-        let stream = "event: a\ndata: one\n\n: comment\ndata:two\r\ndata: lines\r\n\r\ndata: ü\r\rdata: [DONE]\n\n";
+        let stream =
+            "event: a\ndata: one\n\n: comment\ndata:two\r\ndata: lines\r\n\r\ndata: ü\r\rdata: [DONE]\n\n";
         let whole = read(&[stream.as_bytes()]);
         assert_eq!(whole.len(), 4);
         assert_eq!(whole[0], ("a".into(), "one".into()));

@@ -54,14 +54,17 @@ impl Turn {
                 let usage = metered.usage;
                 let settled = self.settle(&answering, price, &Bill { usage, own: usage }).await;
                 let note = Some("the balance ended: add credits for longer answers".to_owned());
-                settled.map(|cost| Piece::Done(Finished { usage, cost, finish_reason: "length".to_owned(), note }))
+                settled.map(|cost| {
+                    Piece::Done(Finished { usage, cost, finish_reason: "length".to_owned(), note })
+                })
             }
             Stop::End(End::Error { code, message, usage }) => {
                 metered.usage = usage;
                 self.break_off(&answering, price, &metered, code, message).await
             }
             Stop::Broken(code) => {
-                let message = "the answer broke off: what was delivered is charged, ask again for the rest".to_owned();
+                let message =
+                    "the answer broke off: what was delivered is charged, ask again for the rest".to_owned();
                 self.break_off(&answering, price, &metered, code.to_owned(), message).await
             }
             Stop::Left => {
@@ -85,7 +88,12 @@ impl Turn {
     }
 
     /// Hands on what comes until it ends. Extends the hold beside the stream, and never waits for it at a chunk.
-    async fn relay(&mut self, answering: &mut Answering, events: &mpsc::Sender<Vec<Piece>>, metered: &mut Metered) -> Stop {
+    async fn relay(
+        &mut self,
+        answering: &mut Answering,
+        events: &mpsc::Sender<Vec<Piece>>,
+        metered: &mut Metered,
+    ) -> Stop {
         let mut extension = None;
         loop {
             let extending = async {
@@ -129,7 +137,12 @@ impl Turn {
         }
     }
 
-    async fn take(&self, read: Read, events: &mpsc::Sender<Vec<Piece>>, metered: &mut Metered) -> Option<Stop> {
+    async fn take(
+        &self,
+        read: Read,
+        events: &mpsc::Sender<Vec<Piece>>,
+        metered: &mut Metered,
+    ) -> Option<Stop> {
         metered.usage = read.usage.unwrap_or(metered.usage);
         if !read.pieces.is_empty() {
             metered.delivered = true;
@@ -172,7 +185,12 @@ impl Turn {
         Ok(Piece::Broken { code, message, usage, cost })
     }
 
-    async fn settle(&self, answering: &Answering, price: PricePerMillion, bill: &Bill) -> Result<MicroUsd, &'static str> {
+    async fn settle(
+        &self,
+        answering: &Answering,
+        price: PricePerMillion,
+        bill: &Bill,
+    ) -> Result<MicroUsd, &'static str> {
         let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
         let charge = Charge {
             amount: price.charge(bill.usage.prompt_tokens, bill.usage.completion_tokens).0,
@@ -214,4 +232,3 @@ impl Turn {
         }
     }
 }
-

@@ -35,7 +35,8 @@ impl Target {
             return Some(Self::Pool(pool));
         }
         if let Some((collection, token)) = name.strip_prefix("agent:").and_then(|rest| rest.split_once(':')) {
-            let sound = !collection.is_empty() && !token.is_empty() && token.bytes().all(|b| b.is_ascii_digit());
+            let sound =
+                !collection.is_empty() && !token.is_empty() && token.bytes().all(|b| b.is_ascii_digit());
             return sound.then(|| Self::Agent { collection: collection.to_owned(), token: token.to_owned() });
         }
         catalog.models.contains_key(name).then(|| Self::Model(name.to_owned()))

@@ -1,0 +1,281 @@
+//! The SQL of `api_key`: the only file that reads or writes the table.
+
+use std::collections::HashMap;
+
+use ring::hmac;
+use ring::rand::SecureRandom;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, PgPool, Row as _};
+use time::OffsetDateTime;
+use types::{AccountId, CommunityId, KeyId};
+
+use super::cache::Use;
+use super::{ApiKey, ApiKeyRow, KeyError, MAX_LISTED, Revocation};
+use crate::key_text::{KeyKind, PublicId, SECRET};
+use crate::{Peppers, Scopes};
+
+/// Keys of one statement: large enough to be cheap, small enough to be over in a millisecond.
+pub(super) const BATCH: usize = 1_000;
+
+const SALT: usize = 16;
+
+/// What a secret is checked against.
+pub(super) struct Proof {
+    salt: [u8; SALT],
+    hash: [u8; 32],
+    pepper_version: i16,
+}
+
+impl Proof {
+    /// The proof of a new secret: a random salt, the newest pepper.
+    pub(super) fn make(
+        peppers: &Peppers,
+        random: &dyn SecureRandom,
+        secret: &[u8; SECRET],
+    ) -> Result<Self, ring::error::Unspecified> {
+        let mut salt = [0; SALT];
+        random.fill(&mut salt)?;
+        let (pepper_version, key) = peppers.newest();
+        let hash = hmac::sign(key, &salted(&salt, secret));
+        let hash = hash.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes");
+        Ok(Self { salt, hash, pepper_version })
+    }
+
+    /// Whether the secret is the one, in constant time. Fails when the settings lack the pepper that made the hash.
+    pub(super) fn verify(&self, peppers: &Peppers, secret: &[u8; SECRET]) -> Result<bool, anyhow::Error> {
+        let version = self.pepper_version;
+        let key = peppers
+            .get(version)
+            .ok_or_else(|| anyhow::anyhow!("keys in use need API_KEY_PEPPER_V{version}, which is not set"))?;
+        Ok(hmac::verify(key, &salted(&self.salt, secret), &self.hash).is_ok())
+    }
+}
+
+fn salted(salt: &[u8; SALT], secret: &[u8; SECRET]) -> [u8; SALT + SECRET] {
+    let mut both = [0; SALT + SECRET];
+    both[..SALT].copy_from_slice(salt);
+    both[SALT..].copy_from_slice(secret);
+    both
+}
+
+/// A whole row.
+pub(super) struct Row {
+    pub(super) view: ApiKeyRow,
+    pub(super) proof: Proof,
+}
+
+impl Row {
+    pub(super) fn key(&self, revoked: Revocation) -> ApiKey {
+        ApiKey {
+            id: self.view.id,
+            public_id: self.view.public_id.clone(),
+            community: self.view.community,
+            account: self.view.account,
+            name: self.view.name.clone(),
+            kind: self.view.kind,
+            scopes: self.view.scopes,
+            requests_per_minute: self.view.requests_per_minute,
+            tokens_per_day: self.view.tokens_per_day,
+            revoked,
+        }
+    }
+
+    fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let salt: [u8; SALT] = fixed(row, "salt")?;
+        let hash: [u8; 32] = fixed(row, "hash")?;
+        Ok(Self {
+            view: view(row)?,
+            proof: Proof { salt, hash, pepper_version: row.try_get("pepper_version")? },
+        })
+    }
+}
+
+fn view(row: &PgRow) -> Result<ApiKeyRow, sqlx::Error> {
+    let kind: i16 = row.try_get("kind")?;
+    Ok(ApiKeyRow {
+        id: KeyId(row.try_get("id")?),
+        public_id: row.try_get("public_id")?,
+        community: CommunityId(row.try_get("community_id")?),
+        account: AccountId(row.try_get("account_id")?),
+        name: row.try_get("name")?,
+        kind: KeyKind::from_db(kind).ok_or_else(|| bad_column("kind"))?,
+        scopes: Scopes::from_row(&row.try_get::<Vec<String>, _>("scopes")?),
+        requests_per_minute: number(row.try_get::<i32, _>("requests_per_minute")?, "requests_per_minute")?,
+        tokens_per_day: number(row.try_get::<i64, _>("tokens_per_day")?, "tokens_per_day")?,
+        created_at: row.try_get("created_at")?,
+        last_used_at: row.try_get("last_used_at")?,
+        expires_at: row.try_get("expires_at")?,
+        revoked_at: row.try_get("revoked_at")?,
+        replaced_by: row.try_get("successor")?,
+    })
+}
+
+fn fixed<const N: usize>(row: &PgRow, column: &str) -> Result<[u8; N], sqlx::Error> {
+    row.try_get::<&[u8], _>(column)?.try_into().map_err(|_| bad_column(column))
+}
+
+fn number<From, To: TryFrom<From>>(value: From, column: &str) -> Result<To, sqlx::Error> {
+    To::try_from(value).map_err(|_| bad_column(column))
+}
+
+/// The table's own checks rule this out; a row that breaks them is a fault, not a key.
+fn bad_column(column: &str) -> sqlx::Error {
+    sqlx::Error::Decode(format!("api_key.{column} is out of range").into())
+}
+
+pub(super) async fn read_one(db: &PgPool, id: PublicId) -> Result<Option<Row>, sqlx::Error> {
+    let row = sqlx::query("select *, null::text as successor from api_key where public_id = $1")
+        .bind(id.as_str())
+        .fetch_optional(db)
+        .await?;
+    row.as_ref().map(Row::read).transpose()
+}
+
+pub(super) async fn read_many(db: &PgPool, ids: &[PublicId]) -> Result<HashMap<PublicId, Row>, sqlx::Error> {
+    let texts: Vec<&str> = ids.iter().map(PublicId::as_str).collect();
+    if texts.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query("select *, null::text as successor from api_key where public_id = any($1)")
+        .bind(texts)
+        .fetch_all(db)
+        .await?;
+    let rows = rows.iter().map(|row| {
+        let row = Row::read(row)?;
+        let id = PublicId::parse(&row.view.public_id).ok_or_else(|| bad_column("public_id"))?;
+        Ok((id, row))
+    });
+    rows.collect()
+}
+
+pub(super) async fn list(db: &PgPool, account: AccountId) -> Result<Vec<ApiKeyRow>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select api_key.*, next.public_id as successor
+         from api_key left join api_key next on next.id = api_key.replaced_by
+         where api_key.account_id = $1
+         order by api_key.created_at desc, api_key.id desc limit $2",
+    )
+    .bind(account.0)
+    .bind(MAX_LISTED)
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(view).collect()
+}
+
+/// Keeps other transactions from making keys of this account until this one ends. The count that follows is a statement
+/// of its own and so sees what the previous holder committed; that needs READ COMMITTED, the default.
+pub(super) async fn lock_account(tx: &mut PgConnection, account: AccountId) -> Result<(), sqlx::Error> {
+    sqlx::query("select pg_advisory_xact_lock(hashtextextended('api_key of account ' || $1::bigint, 0))")
+        .bind(account.0)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Active keys of the account at `now`, `but` one.
+pub(super) async fn count_active(
+    tx: &mut PgConnection,
+    account: AccountId,
+    but: Option<KeyId>,
+    now: OffsetDateTime,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        "select count(*) from api_key
+         where account_id = $1 and revoked_at is null and (expires_at is null or expires_at > $2)
+           and ($3::bigint is null or id <> $3)",
+    )
+    .bind(account.0)
+    .bind(now)
+    .bind(but.map(|id| id.0))
+    .fetch_one(tx)
+    .await
+}
+
+/// Whether the row was written; not, when its id or public id is taken, and another must be drawn.
+pub(super) async fn insert(tx: &mut PgConnection, row: &Row) -> Result<bool, KeyError> {
+    let view = &row.view;
+    let requests_per_minute = i32::try_from(view.requests_per_minute).map_err(|_| KeyError::BadLimits)?;
+    let tokens_per_day = i64::try_from(view.tokens_per_day).map_err(|_| KeyError::BadLimits)?;
+    let done = sqlx::query(
+        "insert into api_key (id, public_id, community_id, account_id, name, kind, salt, hash, pepper_version, scopes,
+                              requests_per_minute, tokens_per_day, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+         on conflict do nothing",
+    )
+    .bind(view.id.0)
+    .bind(&view.public_id)
+    .bind(view.community.0)
+    .bind(view.account.0)
+    .bind(&view.name)
+    .bind(view.kind.as_db())
+    .bind(row.proof.salt.as_slice())
+    .bind(row.proof.hash.as_slice())
+    .bind(row.proof.pepper_version)
+    .bind(view.scopes.names())
+    .bind(requests_per_minute)
+    .bind(tokens_per_day)
+    .bind(view.created_at)
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The account's key, locked until the transaction ends.
+pub(super) async fn lock_key(
+    tx: &mut PgConnection,
+    account: AccountId,
+    id: PublicId,
+) -> Result<Option<ApiKeyRow>, sqlx::Error> {
+    let row = sqlx::query(
+        "select api_key.*, next.public_id as successor
+         from api_key left join api_key next on next.id = api_key.replaced_by
+         where api_key.account_id = $1 and api_key.public_id = $2
+         for no key update of api_key",
+    )
+    .bind(account.0)
+    .bind(id.as_str())
+    .fetch_optional(tx)
+    .await?;
+    row.as_ref().map(view).transpose()
+}
+
+pub(super) async fn replace(
+    tx: &mut PgConnection,
+    old: KeyId,
+    new: KeyId,
+    expires_at: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("update api_key set replaced_by = $2, expires_at = $3 where id = $1")
+        .bind(old.0)
+        .bind(new.0)
+        .bind(expires_at)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn revoke(tx: &mut PgConnection, id: KeyId, at: OffsetDateTime) -> Result<(), sqlx::Error> {
+    sqlx::query("update api_key set revoked_at = $2 where id = $1").bind(id.0).bind(at).execute(tx).await?;
+    Ok(())
+}
+
+/// Never moves a time back; rows are locked in the order of their ids, so that two processes cannot cross.
+pub(super) async fn write_last_used(db: &PgPool, uses: &[Use]) -> Result<(), sqlx::Error> {
+    let ids: Vec<i64> = uses.iter().map(|each| each.id.0).collect();
+    let times: Vec<OffsetDateTime> = uses.iter().map(|each| each.at).collect();
+    sqlx::query(
+        "with used as (
+             select api_key.id, used.at
+             from unnest($1::bigint[], $2::timestamptz[]) as used (id, at) join api_key on api_key.id = used.id
+             where api_key.last_used_at is null or api_key.last_used_at < used.at
+             order by api_key.id
+             for no key update of api_key
+         )
+         update api_key set last_used_at = greatest(api_key.last_used_at, used.at) from used where api_key.id = used.id",
+    )
+    .bind(ids)
+    .bind(times)
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! The limits against a model that keeps every request and adds up from the beginning each time.
+
+use proptest::prelude::*;
+use time::{Duration, macros::datetime};
+use types::{AccountId, CommunityId};
+
+use super::*;
+use crate::{KeyKind, Revocation, Scopes};
+
+const START: time::OffsetDateTime = datetime!(2026-03-01 23:58:30 UTC);
+
+fn key(id: i64, requests_per_minute: u32, tokens_per_day: u64) -> ApiKey {
+    ApiKey {
+        id: KeyId(id),
+        public_id: "aaaaaaaaaaaa".into(),
+        community: CommunityId(1),
+        account: AccountId(1),
+        name: "test".into(),
+        kind: KeyKind::Live,
+        scopes: Scopes::developer(),
+        requests_per_minute,
+        tokens_per_day,
+        revoked: Revocation::never(&Clock::system()),
+    }
+}
+
+fn limits() -> (Clock, Limits) {
+    let clock = Clock::fixed(START);
+    (clock.clone(), Limits::new(clock))
+}
+
+#[test]
+fn the_eleventh_request_of_a_minute_waits_until_the_first_is_a_minute_old() {
+    let (clock, limits) = limits();
+    let key = key(1, 10, 1_000);
+    for index in 0..10 {
+        let admitted = limits.admit(&key, 0).expect("below the limit");
+        assert_eq!(admitted.headers.remaining_requests, 9 - index);
+        clock.advance(Duration::seconds(1));
+    }
+    let refused = limits.admit(&key, 0).expect_err("the eleventh");
+    assert_eq!(refused.which, Which::RequestsPerMinute);
+    assert_eq!(refused.retry_after, std::time::Duration::from_secs(50));
+    assert_eq!((refused.headers.remaining_requests, refused.headers.reset_requests_s), (0, 59));
+    assert!(!refused.never_fits);
+    clock.advance(Duration::milliseconds(49_999));
+    assert!(limits.admit(&key, 0).is_err());
+    clock.advance(Duration::milliseconds(1));
+    assert!(limits.admit(&key, 0).is_ok());
+    assert!(limits.admit(&key, 0).is_err(), "only one has left");
+}
+
+#[test]
+fn the_worst_case_is_set_aside_corrected_or_given_back() {
+    let (_, limits) = limits();
+    let key = key(1, 100, 1_000);
+    let first = limits.admit(&key, 600).expect("fits");
+    assert_eq!(first.headers.remaining_tokens, 400);
+    let busy = limits.admit(&key, 600).expect_err("set aside");
+    assert_eq!((busy.which, busy.retry_after), (Which::TokensPerDay, BUSY_RETRY));
+    first.correct(100);
+    let second = limits.admit(&key, 600).expect("only 100 were used");
+    assert_eq!(second.headers.remaining_tokens, 300);
+    drop(second);
+    assert_eq!(limits.admit(&key, 900).expect("given back").headers.remaining_tokens, 0);
+    let full = limits.admit(&key, 901).expect_err("100 are used for good");
+    assert_eq!((full.retry_after, full.headers.reset_tokens_s), (std::time::Duration::from_secs(90), 90));
+    assert_eq!(full.headers.remaining_tokens, 900);
+    let never = limits.admit(&key, 1_001).expect_err("more than a day has");
+    assert!(never.never_fits && !full.never_fits);
+}
+
+#[test]
+fn midnight_gives_the_day_back_but_not_what_is_in_flight() {
+    let (clock, limits) = limits();
+    let key = key(1, 100, 1_000);
+    limits.admit(&key, 500).expect("fits").correct(500);
+    let in_flight = limits.admit(&key, 400).expect("fits");
+    clock.advance(Duration::seconds(90));
+    assert_eq!(limits.admit(&key, 0).expect("a new day").headers.remaining_tokens, 600);
+    in_flight.correct(50);
+    assert_eq!(limits.admit(&key, 0).expect("a new day").headers.remaining_tokens, 950);
+}
+
+#[test]
+fn the_books_are_asked_on_first_sight_and_again_each_minute_and_only_raise() {
+    let (clock, limits) = limits();
+    let key = key(1, 100, 1_000);
+    assert!(!limits.is_seeded(&key));
+    limits.seed(&key, START.date(), 300);
+    assert!(limits.is_seeded(&key));
+    limits.admit(&key, 100).expect("fits").correct(100);
+    limits.seed(&key, START.date(), 350);
+    assert_eq!(limits.admit(&key, 0).expect("fits").headers.remaining_tokens, 600, "an older figure");
+    clock.advance(Duration::seconds(60));
+    assert!(!limits.is_seeded(&key));
+    limits.seed(&key, START.date(), 700);
+    assert_eq!(limits.admit(&key, 0).expect("fits").headers.remaining_tokens, 300);
+    clock.advance(Duration::seconds(30));
+    limits.seed(&key, START.date(), 700);
+    assert_eq!(limits.admit(&key, 0).expect("fits").headers.remaining_tokens, 1_000, "yesterday's figure");
+}
+
+#[test]
+fn memory_is_bounded_and_keys_in_flight_stay() {
+    let (clock, limits) = limits();
+    let held = limits.admit(&key(0, 10, 1_000), 10).expect("fits");
+    for id in 1..250_000 {
+        clock.advance(Duration::microseconds(100));
+        drop(limits.admit(&key(id, 10, 1_000), 10).expect("fits"));
+    }
+    assert!(limits.tracked() <= 100_000);
+    clock.advance(Duration::minutes(10));
+    for id in 250_000..250_016 {
+        drop(limits.admit(&key(id, 10, 1_000), 10).expect("fits"));
+    }
+    assert_eq!(limits.tracked(), 17, "one in flight, sixteen of this moment");
+    held.correct(7);
+    assert_eq!(limits.admit(&key(0, 10, 1_000), 0).expect("fits").headers.remaining_tokens, 993);
+}
+
+#[test]
+fn many_threads_win_exactly_what_there_is() {
+    let (_, limits) = limits();
+    let key = key(1, 300, 10_000);
+    let won: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..100).filter_map(|_| limits.admit(&key, 40).ok()).map(|a| a.correct(40)).count()
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+    });
+    assert_eq!(won, 250, "10,000 tokens in pieces of 40");
+}
+
+#[test]
+fn a_large_limit_keeps_a_short_log() {
+    let (clock, limits) = limits();
+    let key = key(1, 50_000, u64::MAX);
+    for _ in 0..50_000 {
+        limits.admit(&key, 1).expect("below the limit").correct(1);
+        clock.advance(Duration::milliseconds(1));
+    }
+    assert_eq!(limits.admit(&key, 1).expect_err("50,000 in 50 s").which, Which::RequestsPerMinute);
+    clock.advance(Duration::milliseconds(10_000));
+    assert_eq!(limits.admit(&key, 1).expect("the first 100 ms have left").headers.remaining_requests, 99);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Wait(i64),
+    Ask { worst_case: u64 },
+    Correct { which: usize, actual: u64 },
+    Leave { which: usize },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0..20_000_i64).prop_map(Step::Wait),
+        (0..1_200_u64).prop_map(|worst_case| Step::Ask { worst_case }),
+        (0..400_u64).prop_map(|worst_case| Step::Ask { worst_case }),
+        (any::<usize>(), 0..500_u64).prop_map(|(which, actual)| Step::Correct { which, actual }),
+        any::<usize>().prop_map(|which| Step::Leave { which }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_answer_equals_the_models(steps in proptest::collection::vec(step(), 1..200), per_minute in 1..8_u32) {
+        let (clock, limits) = limits();
+        let key = key(1, per_minute, 1_000);
+        let mut asked: Vec<time::OffsetDateTime> = Vec::new();
+        let mut spent: Vec<(time::Date, u64)> = Vec::new();
+        let mut open: Vec<(Admission, u64)> = Vec::new();
+        for step in steps {
+            let now = clock.now();
+            match step {
+                Step::Wait(ms) => clock.advance(Duration::milliseconds(ms)),
+                Step::Ask { worst_case } => {
+                    let in_minute = asked.iter().filter(|at| now - **at < Duration::minutes(1)).count();
+                    let today: u64 = spent.iter().filter(|(day, _)| *day == now.date()).map(|(_, tokens)| tokens).sum();
+                    let in_flight: u64 = open.iter().map(|(_, worst_case)| worst_case).sum();
+                    let expected = if worst_case > 1_000 {
+                        Some(Which::TokensPerDay)
+                    } else if in_minute >= per_minute as usize {
+                        Some(Which::RequestsPerMinute)
+                    } else if today + in_flight + worst_case > 1_000 {
+                        Some(Which::TokensPerDay)
+                    } else {
+                        None
+                    };
+                    let answer = limits.admit(&key, worst_case);
+                    prop_assert_eq!(answer.as_ref().err().map(|limited| limited.which), expected);
+                    match answer {
+                        Ok(admission) => {
+                            let left = 1_000_u64.saturating_sub(today).saturating_sub(in_flight + worst_case);
+                            prop_assert_eq!(admission.headers.remaining_tokens, left);
+                            prop_assert_eq!(admission.headers.remaining_requests as usize, per_minute as usize - in_minute - 1);
+                            asked.push(now);
+                            open.push((admission, worst_case));
+                        }
+                        Err(limited) => {
+                            prop_assert_eq!(limited.never_fits, worst_case > 1_000);
+                            if limited.which == Which::RequestsPerMinute {
+                                let after = now + Duration::try_from(limited.retry_after).expect("short");
+                                let then = asked.iter().filter(|at| after - **at < Duration::minutes(1)).count();
+                                prop_assert!(then < per_minute as usize, "a place is free when we said");
+                                let before = after - Duration::milliseconds(1);
+                                let just_before = asked.iter().filter(|at| before - **at < Duration::minutes(1)).count();
+                                prop_assert!(just_before >= per_minute as usize, "and not before");
+                            }
+                        }
+                    }
+                }
+                Step::Correct { which, actual } if !open.is_empty() => {
+                    let (admission, _) = open.swap_remove(which % open.len());
+                    admission.correct(actual);
+                    spent.push((now.date(), actual));
+                }
+                Step::Leave { which } if !open.is_empty() => drop(open.swap_remove(which % open.len())),
+                Step::Correct { .. } | Step::Leave { .. } => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! One throwaway cluster for many test processes: `cargo xtask test` starts it, and names its socket to all of them.
+//!
+//! It prints the socket's file on one line when PostgreSQL is ready, and ends with its input, so that it never outlives
+//! whoever started it.
+
+use std::io::{Read as _, Write as _};
+
+use testing::postgres::TestCluster;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let cluster = TestCluster::start(cluster::Durability::Throwaway).await?;
+    let mut output = std::io::stdout();
+    writeln!(output, "{}", cluster.address().socket_file().display())?;
+    output.flush()?;
+    // Nothing is sent: the end is the message. The watcher of the cluster clears up.
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}

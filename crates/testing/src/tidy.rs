@@ -1,0 +1,103 @@
+//! Tidy: the agreements about the shape of the house that no compiler knows, as one test.
+//!
+//! It looks at the arrows between our crates, at who writes SQL about which table, and at the text of every file.
+//! Each finding says where, what, and how to mend it. The two tables below are the design: to change one is to
+//! change the architecture, and is argued for in the commit that does it.
+//! What is deliberately absent: anything that rustfmt, clippy or cargo-deny can say.
+
+mod arrows;
+mod files;
+mod rust;
+mod sql;
+mod text;
+
+use std::fmt;
+use std::path::Path;
+
+/// Our crates, and which of our crates each may name in its `Cargo.toml`. In tests, each may also use `testing`.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("types", &[]),
+    ("cluster", &[]),
+    ("widget", &[]),
+    ("ledger", &["types"]),
+    ("identity", &["types"]),
+    ("pay", &["types"]),
+    ("chain", &["types"]),
+    ("reputation", &["types"]),
+    ("finn", &["types"]),
+    ("domain", &["ledger", "identity", "pay", "chain", "reputation", "types"]),
+    ("app", &["domain", "types"]),
+    ("frontend", &["domain", "types"]),
+    ("discord", &["domain", "types"]),
+    ("telegram", &["domain", "types"]),
+    (
+        "server",
+        &[
+            "app",
+            "chain",
+            "cluster",
+            "discord",
+            "domain",
+            "finn",
+            "frontend",
+            "identity",
+            "ledger",
+            "pay",
+            "reputation",
+            "telegram",
+            "types",
+        ],
+    ),
+    ("bench", &["cluster", "domain", "finn", "identity", "ledger", "types"]),
+    ("testing", &["cluster"]),
+    ("xtask", &[]),
+];
+
+/// The crate that tests share.
+const TESTING: &str = "testing";
+
+/// Never part of the product: they look into the tables of others to check them.
+const AUDITORS: &[&str] = &[TESTING, "bench"];
+
+/// Which crate owns which tables: it alone names them in SQL.
+const TABLES: &[(&str, &[&str])] = &[
+    ("ledger", &["account", "book", "hold", "journal", "lot", "owner", "price_version", "violation"]),
+    ("identity", &["api_key", "changes"]),
+    ("domain", &["community", "developer", "signup"]),
+];
+
+/// One disagreement with the house.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// The file, seen from the root of the repository.
+    pub file: String,
+    /// The line, from 1; 0 when the whole file is meant.
+    pub line: usize,
+    /// What was found.
+    pub what: String,
+    /// What to do about it.
+    pub mend: &'static str,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, what, mend } = self;
+        match line {
+            0 => write!(formatter, "{file}: {what}\n    {mend}"),
+            _ => write!(formatter, "{file}:{line}: {what}\n    {mend}"),
+        }
+    }
+}
+
+/// Everything that is not in order in the repository at `root`, in the order of files and lines.
+///
+/// # Errors
+/// When cargo cannot describe the workspace or a file cannot be read.
+pub fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
+    let files = files::read(root)?;
+    let mut findings = arrows::of_workspace(root)?;
+    findings.extend(text::check(&files));
+    findings.extend(sql::check(&files));
+    findings.sort();
+    Ok(findings)
+}
