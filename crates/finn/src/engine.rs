@@ -1,0 +1,327 @@
+//! The engine: the configured providers, and the search for a model that speaks.
+//!
+//! One deadline covers all attempts up to the first token. The chain is walked only while nothing was said; the engine
+//! never asks one provider twice for one request.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use types::catalog::{Catalog, ProviderKind};
+use types::s2s::InferenceRequest;
+use types::{Clock, Pool};
+
+use crate::breaker::{Breaker, Permit};
+use crate::failure::Failure;
+use crate::http::Client;
+use crate::jwks::JwksCache;
+use crate::metering::{Meter, UsageSink};
+use crate::prompt;
+use crate::providers::anthropic::Anthropic;
+use crate::providers::openai::Openai;
+use crate::providers::scripted::Scripted;
+use crate::providers::{Call, Provider, Source};
+use crate::route::{self, Reason, Wish};
+use crate::secret::Secret;
+use crate::transcript::{End, Transcript};
+use crate::verifier::replay::ReplayGuard;
+use crate::verifier::{Caller, Verifier};
+
+/// Answers in flight at once; more are told to come back. Each holds a request and two connections.
+const MAX_IN_FLIGHT: usize = 8192;
+/// While other models wait their turn, one attempt takes at most this part of the time that is left.
+const SHARE_OF_TIME_LEFT: u32 = 2;
+/// Contract versions that were warned about are remembered up to this many.
+const MAX_VERSIONS_SEEN: usize = 16;
+
+/// Prints the metrics, for `GET /metrics`.
+pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Everything the engine is told. It reads no environment.
+#[derive(Clone)]
+pub struct Settings {
+    /// Providers, models and pools.
+    pub catalog: Arc<Catalog>,
+    /// Where freeside publishes its keys.
+    pub jwks_url: String,
+    /// Keys by provider name; an empty one counts as absent.
+    pub keys: BTreeMap<String, Secret>,
+    /// Base URLs by provider name that replace the catalog's.
+    pub base_urls: BTreeMap<String, String>,
+    /// Between two chunks of a scripted answer (20 ms looks alive).
+    pub scripted_pace: Duration,
+    /// The time.
+    pub clock: Clock,
+    /// For `/metrics`; without it the route does not exist.
+    pub render_metrics: Option<RenderMetrics>,
+}
+
+/// Everything that is wrong with the settings, all at once.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct SettingsFaults(pub Vec<String>);
+
+/// One provider and its breaker.
+struct Slot {
+    provider: Provider,
+    breaker: Option<Arc<Breaker>>,
+}
+
+struct Reachable {
+    upstream_model: String,
+    context_tokens: u32,
+    slot: Arc<Slot>,
+}
+
+/// The engine. One per process, behind an `Arc`.
+pub struct Engine {
+    pub(crate) verifier: Verifier,
+    pub(crate) jwks: Arc<JwksCache>,
+    pub(crate) usage: Arc<dyn UsageSink>,
+    pub(crate) clock: Clock,
+    pub(crate) render_metrics: Option<RenderMetrics>,
+    pub(crate) in_flight: Arc<Semaphore>,
+    catalog: Arc<Catalog>,
+    /// Models whose provider is on, by catalog id.
+    models: HashMap<String, Reachable>,
+    versions_seen: Mutex<Vec<String>>,
+}
+
+/// A model has begun to speak.
+pub(crate) struct Started {
+    pub(crate) pool: Pool,
+    pub(crate) model: String,
+    pub(crate) reason: Reason,
+    pub(crate) source: Source,
+    pub(crate) transcript: Transcript,
+    pub(crate) permit: Option<Permit>,
+}
+
+impl Engine {
+    /// Builds the engine; every fault of the settings is named.
+    pub fn new(
+        settings: Settings,
+        replay: Arc<dyn ReplayGuard>,
+        usage: Arc<dyn UsageSink>,
+    ) -> Result<Arc<Self>, SettingsFaults> {
+        let client = Client::new();
+        let mut faults = Vec::new();
+        let jwks = JwksCache::new(&settings.jwks_url, client.clone(), settings.clock.clone())
+            .map_err(|error| faults.push(error.to_string()));
+        let slots = slots(&settings, &client, &mut faults);
+        let mut models = HashMap::new();
+        for (id, model) in &settings.catalog.models {
+            if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+                faults.push(format!("models.{id:?}: an id is visible ASCII, because headers carry it"));
+            }
+            if let Some(slot) = slots.get(&model.provider) {
+                let upstream_model = model.upstream_model.clone();
+                let context_tokens = model.context_tokens;
+                models
+                    .insert(id.clone(), Reachable { upstream_model, context_tokens, slot: Arc::clone(slot) });
+            }
+        }
+        let (Ok(jwks), true) = (jwks, faults.is_empty()) else { return Err(SettingsFaults(faults)) };
+        let jwks = Arc::new(jwks);
+        Ok(Arc::new(Self {
+            verifier: Verifier::new(Arc::clone(&jwks), replay, settings.clock.clone()),
+            jwks,
+            usage,
+            clock: settings.clock,
+            render_metrics: settings.render_metrics,
+            in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+            catalog: settings.catalog,
+            models,
+            versions_seen: Mutex::default(),
+        }))
+    }
+
+    /// The key cache, for whoever wants to wait for or watch it.
+    #[must_use]
+    pub fn jwks(&self) -> &Arc<JwksCache> {
+        &self.jwks
+    }
+
+    /// Why this engine should get no traffic now; empty when it should.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        match self.jwks.age_seconds() {
+            None => problems.push("the key set was never fetched".to_owned()),
+            Some(age) if !self.jwks.is_fresh() => problems.push(format!("the key set is {age} s old")),
+            Some(_) => {}
+        }
+        for pool in Pool::ALL {
+            if !self.catalog.pool(pool).models.iter().any(|id| self.models.contains_key(id)) {
+                problems.push(format!("no model of the pool {pool} is on"));
+            }
+        }
+        problems
+    }
+
+    /// Catalog ids of the models whose provider is on, sorted.
+    #[must_use]
+    pub fn models_on(&self) -> Vec<&str> {
+        let mut ids: Vec<&str> = self.models.keys().map(String::as_str).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Warns once about each foreign contract version; never blocks.
+    pub(crate) fn note_contract_version(&self, version: &str) {
+        if version == types::s2s::CONTRACT_VERSION {
+            return;
+        }
+        metrics::counter!("finn_contract_mismatch_total").increment(1);
+        let mut seen = self.versions_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() < MAX_VERSIONS_SEEN && !seen.iter().any(|other| other == version) {
+            seen.push(version.to_owned());
+            tracing::warn!(
+                theirs = version,
+                ours = types::s2s::CONTRACT_VERSION,
+                "the contract versions differ"
+            );
+        }
+    }
+
+    /// Finds a model that speaks. Dropping the future ends whatever attempt is under way.
+    pub(crate) async fn start(
+        &self,
+        caller: &Caller,
+        request: &InferenceRequest,
+        began: Instant,
+    ) -> Result<Started, Failure> {
+        let wish = Wish {
+            allowed: &caller.allowed_pools,
+            tier: caller.tier,
+            pool: request.requested_pool,
+            model: request.requested_model.as_deref(),
+        };
+        let route = route::choose(&self.catalog, |id| self.models.contains_key(id), wish)?;
+        let pool = self.catalog.pool(route.pool);
+        let deadline = began + Duration::from_secs(pool.first_token_seconds.into());
+        let prompt_bytes = prompt::bytes(request);
+        let mut last_failure = Failure::NoModel;
+        for (position, id) in route.chain.iter().copied().enumerate() {
+            let model = self.models.get(id).expect("a chain names models that are on");
+            let permit = match &model.slot.breaker {
+                None => None,
+                Some(breaker) => {
+                    let Some(permit) = breaker.permit() else {
+                        // What the first model failed of says more than that the next rests.
+                        if position == 0 {
+                            last_failure = Failure::BreakerOpen;
+                        }
+                        continue;
+                    };
+                    Some(permit)
+                }
+            };
+            let max_tokens = request.max_tokens.unwrap_or(pool.default_max_tokens).min(model.context_tokens);
+            let call = Call { upstream_model: &model.upstream_model, request, max_tokens };
+            let transcript = Transcript::new(id, Meter::new(prompt_bytes, max_tokens));
+            let is_last = position + 1 == route.chain.len();
+            let until = if is_last { deadline } else { share(deadline) };
+            let attempt = tokio::time::timeout_at(until, first_token(&model.slot.provider, call, transcript));
+            match attempt.await.unwrap_or(Err(Failure::Timeout)) {
+                Ok((source, transcript)) => {
+                    let first_choice = matches!(route.reason, Reason::Requested | Reason::Default);
+                    let reason = if position > 0 && first_choice { Reason::Fallback } else { route.reason };
+                    metrics::histogram!("finn_first_token_seconds", "pool" => route.pool.as_str())
+                        .record(began.elapsed().as_secs_f64());
+                    return Ok(Started {
+                        pool: route.pool,
+                        model: id.to_owned(),
+                        reason,
+                        source,
+                        transcript,
+                        permit,
+                    });
+                }
+                Err(failure) => {
+                    tracing::warn!(
+                        model = id,
+                        code = failure.code(),
+                        "a model failed before its first token"
+                    );
+                    settle(permit, Some(&failure));
+                    let next_may_try = failure.next_model_may_try();
+                    last_failure = failure;
+                    if !next_may_try || Instant::now() >= deadline {
+                        break;
+                    }
+                    if !is_last {
+                        metrics::counter!("finn_fallbacks_total", "pool" => route.pool.as_str()).increment(1);
+                    }
+                }
+            }
+        }
+        Err(last_failure)
+    }
+}
+
+/// Tells a breaker how a request went.
+pub(crate) fn settle(permit: Option<Permit>, failure: Option<&Failure>) {
+    match (permit, failure) {
+        (None, _) => {}
+        (Some(permit), Some(failure)) if failure.counts_against_provider() => permit.failed(),
+        // The provider never heard of it, so nothing was learned.
+        (Some(permit), Some(Failure::Unsupported(_))) => drop(permit),
+        (Some(permit), _) => permit.succeeded(),
+    }
+}
+
+fn share(deadline: Instant) -> Instant {
+    let now = Instant::now();
+    now + deadline.saturating_duration_since(now) / SHARE_OF_TIME_LEFT
+}
+
+async fn first_token(
+    provider: &Provider,
+    call: Call<'_>,
+    mut transcript: Transcript,
+) -> Result<(Source, Transcript), Failure> {
+    let mut source = provider.open(call).await?;
+    loop {
+        poll_fn(|context| source.poll_read(context, &mut transcript)).await;
+        if transcript.delivered() {
+            return Ok((source, transcript));
+        }
+        match transcript.end() {
+            Some(End::Failed(failure)) => return Err(failure.clone()),
+            Some(End::Done) => return Ok((source, transcript)),
+            None => {}
+        }
+    }
+}
+
+/// The providers that are on: scripted ones, and those that have an address and the key they name.
+fn slots(settings: &Settings, client: &Client, faults: &mut Vec<String>) -> BTreeMap<String, Arc<Slot>> {
+    let mut slots = BTreeMap::new();
+    for (name, provider) in &settings.catalog.providers {
+        let key = settings.keys.get(name).filter(|key| !key.is_empty());
+        let base_url = settings.base_urls.get(name).or(provider.base_url.as_ref());
+        let needs_key = provider.api_key_env.is_some();
+        let built = match (provider.kind, base_url) {
+            (ProviderKind::Scripted, _) => Ok(Provider::Scripted(Scripted { pace: settings.scripted_pace })),
+            (_, None) => continue,
+            _ if needs_key && key.is_none() => continue,
+            (ProviderKind::Openai, Some(url)) => Openai::new(client.clone(), url, key).map(Provider::Openai),
+            (ProviderKind::Anthropic, Some(url)) => {
+                Anthropic::new(client.clone(), url, key).map(Provider::Anthropic)
+            }
+        };
+        match built {
+            Ok(built) => {
+                let breaker = (provider.kind != ProviderKind::Scripted)
+                    .then(|| Breaker::new(name, settings.clock.clone()));
+                slots.insert(name.clone(), Arc::new(Slot { provider: built, breaker }));
+            }
+            Err(error) => faults.push(format!("providers.{name}: {error}")),
+        }
+    }
+    slots
+}

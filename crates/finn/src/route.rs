@@ -1,0 +1,222 @@
+//! Which pool answers, and which models may, in which order (SPEC §5).
+//!
+//! What always holds: no pool outside the token's claims is ever chosen, whatever was asked for; a chain never leaves
+//! its pool; a scripted model answers only where no real one is on, or when it was asked for by its id, and never
+//! stands in for a real one that failed.
+//!
+//! Agents will choose by affinity between "requested" and "default"; the port that reads them will stand here.
+
+use types::catalog::{Catalog, ProviderKind};
+use types::{Pool, Tier};
+
+use crate::failure::Failure;
+
+/// Why this pool and model, as one stable word for the routing record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// As asked.
+    Requested,
+    /// Nothing was asked: the tier's default.
+    Default,
+    /// The pool asked for is not in the claims.
+    ForbiddenPool,
+    /// The model asked for is in no pool of the claims.
+    ForbiddenModel,
+    /// The catalog has no such model.
+    UnknownModel,
+    /// The model asked for is switched off; another of its pool answers.
+    ModelOff,
+    /// The first choice failed before its first token.
+    Fallback,
+}
+
+impl Reason {
+    /// The word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Default => "default",
+            Self::ForbiddenPool => "forbidden_pool",
+            Self::ForbiddenModel => "forbidden_model",
+            Self::UnknownModel => "unknown_model",
+            Self::ModelOff => "model_off",
+            Self::Fallback => "fallback",
+        }
+    }
+}
+
+/// What the request asked for and what its token allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'r> {
+    /// Pools of the token that the tier reaches, cheapest first.
+    pub allowed: &'r [Pool],
+    /// The asker's tier.
+    pub tier: Tier,
+    /// A pool asked for.
+    pub pool: Option<Pool>,
+    /// A model asked for, by its catalog id.
+    pub model: Option<&'r str>,
+}
+
+/// The decision.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Route<'c> {
+    /// Who answers.
+    pub pool: Pool,
+    /// Catalog ids in the order in which they are tried; never empty.
+    pub chain: Vec<&'c str>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Decides. `is_on` says whether a model's provider is configured.
+pub fn choose<'c>(
+    catalog: &'c Catalog,
+    is_on: impl Fn(&str) -> bool,
+    wish: Wish<'_>,
+) -> Result<Route<'c>, Failure> {
+    let default = default_pool(wish).ok_or(Failure::NoPool)?;
+    let (pool, first, reason) = pool_and_model(catalog, &is_on, wish, default);
+    let chain = chain(catalog, &is_on, pool, first);
+    if chain.is_empty() { Err(Failure::NoModel) } else { Ok(Route { pool, chain, reason }) }
+}
+
+/// The tier's default, or the dearest allowed pool below it, or the cheapest allowed one.
+fn default_pool(wish: Wish<'_>) -> Option<Pool> {
+    let default = wish.tier.default_pool();
+    let below = wish.allowed.iter().rev().find(|pool| **pool <= default);
+    below.or(wish.allowed.first()).copied()
+}
+
+fn pool_and_model<'c>(
+    catalog: &'c Catalog,
+    is_on: &impl Fn(&str) -> bool,
+    wish: Wish<'_>,
+    default: Pool,
+) -> (Pool, Option<&'c str>, Reason) {
+    let asked_pool = wish.pool.filter(|pool| wish.allowed.contains(pool));
+    let Some(asked_model) = wish.model else {
+        return match (wish.pool, asked_pool) {
+            (_, Some(pool)) => (pool, None, Reason::Requested),
+            (Some(_), None) => (default, None, Reason::ForbiddenPool),
+            (None, None) => (default, None, Reason::Default),
+        };
+    };
+    let Some((model, _)) = catalog.models.get_key_value(asked_model) else {
+        return (asked_pool.unwrap_or(default), None, Reason::UnknownModel);
+    };
+    let lists = |pool: &&Pool| catalog.pool(**pool).models.contains(model);
+    let home = asked_pool.as_ref().into_iter().chain(wish.allowed).find(lists);
+    match home {
+        None => (default, None, Reason::ForbiddenModel),
+        Some(pool) if is_on(model) => (*pool, Some(model), Reason::Requested),
+        Some(pool) => (*pool, None, Reason::ModelOff),
+    }
+}
+
+fn chain<'c>(
+    catalog: &'c Catalog,
+    is_on: &impl Fn(&str) -> bool,
+    pool: Pool,
+    first: Option<&'c str>,
+) -> Vec<&'c str> {
+    let is_scripted = |id: &str| {
+        let provider = catalog.models.get(id).and_then(|model| catalog.providers.get(&model.provider));
+        provider.is_some_and(|provider| provider.kind == ProviderKind::Scripted)
+    };
+    let on = || catalog.pool(pool).models.iter().map(String::as_str).filter(|id| is_on(id));
+    match first {
+        Some(first) if is_scripted(first) => vec![first],
+        Some(first) => {
+            let others = on().filter(|id| *id != first && !is_scripted(id));
+            std::iter::once(first).chain(others).collect()
+        }
+        None => {
+            let real: Vec<&str> = on().filter(|id| !is_scripted(id)).collect();
+            if real.is_empty() { on().collect() } else { real }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::catalog::DEFAULT_TOML;
+
+    fn route(
+        tier: u8,
+        allowed: &[Pool],
+        pool: Option<Pool>,
+        model: Option<&str>,
+        real: bool,
+    ) -> Result<(Pool, Vec<String>, Reason), Failure> {
+        let catalog = Catalog::parse(DEFAULT_TOML).expect("sound");
+        let tier = Tier::new(tier).expect("1–9");
+        let on = |id: &str| real || id.starts_with("scripted");
+        let route = choose(&catalog, on, Wish { allowed, tier, pool, model })?;
+        Ok((route.pool, route.chain.iter().map(ToString::to_string).collect(), route.reason))
+    }
+
+    fn all(tier: u8) -> &'static [Pool] {
+        Tier::new(tier).expect("1–9").allowed_pools()
+    }
+
+    #[test]
+    fn scripted_models_answer_only_where_nothing_real_is_on() {
+        let (pool, chain, reason) = route(4, all(4), None, None, false).expect("a route");
+        assert_eq!((pool, reason), (Pool::Standard, Reason::Default));
+        assert_eq!(chain, ["scripted-standard"]);
+        let (_, chain, _) = route(4, all(4), None, None, true).expect("a route");
+        assert_eq!(chain, ["gpt-4o", "claude-haiku"]);
+        let (_, chain, reason) = route(4, all(4), None, Some("scripted-cheap"), true).expect("a route");
+        assert_eq!((chain, reason), (vec!["scripted-cheap".to_owned()], Reason::Requested));
+    }
+
+    #[test]
+    fn what_is_forbidden_falls_to_the_default_with_the_reason() {
+        let word = |pool, model| route(1, all(1), pool, model, true).map(|(pool, _, reason)| (pool, reason));
+        assert_eq!(word(Some(Pool::Flagship), None), Ok((Pool::Cheap, Reason::ForbiddenPool)));
+        assert_eq!(word(None, Some("claude-opus")), Ok((Pool::Cheap, Reason::ForbiddenModel)));
+        assert_eq!(word(None, Some("nobody")), Ok((Pool::Cheap, Reason::UnknownModel)));
+        assert_eq!(word(Some(Pool::Flagship), Some("gpt-4o-mini")), Ok((Pool::Cheap, Reason::Requested)));
+        assert_eq!(route(9, &[], None, None, true), Err(Failure::NoPool));
+    }
+
+    #[test]
+    fn a_model_off_leaves_its_pool_to_the_others() {
+        let (pool, chain, reason) = route(4, all(4), None, Some("claude-sonnet"), false).expect("a route");
+        assert_eq!((pool, reason), (Pool::Reasoning, Reason::ModelOff));
+        assert_eq!(chain, ["scripted-reasoning"]);
+    }
+
+    #[test]
+    fn a_requested_model_leads_its_pool_s_chain() {
+        let (pool, chain, _) =
+            route(9, all(9), Some(Pool::Reasoning), Some("gpt-4o"), true).expect("a route");
+        assert_eq!((pool, chain), (Pool::Reasoning, vec!["gpt-4o".to_owned(), "claude-sonnet".to_owned()]));
+    }
+
+    #[test]
+    fn no_wish_leaves_the_claims() {
+        let catalog = Catalog::parse(DEFAULT_TOML).expect("sound");
+        let models: Vec<Option<&str>> =
+            catalog.models.keys().map(|id| Some(id.as_str())).chain([None, Some("nobody")]).collect();
+        for subset in 1_u32..32 {
+            let allowed: Vec<Pool> =
+                Pool::ALL.into_iter().filter(|pool| subset & (1 << pool.as_db()) != 0).collect();
+            for number in 1..=9 {
+                let tier = Tier::new(number).expect("1–9");
+                for pool in Pool::ALL.into_iter().map(Some).chain([None]) {
+                    for model in &models {
+                        let wish = Wish { allowed: &allowed, tier, pool, model: *model };
+                        let route = choose(&catalog, |_| true, wish).expect("everything is on");
+                        assert!(allowed.contains(&route.pool));
+                        let listed = &catalog.pool(route.pool).models;
+                        assert!(route.chain.iter().all(|id| listed.iter().any(|other| other == id)));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The HTTP server: connections, their limits, and a drain that lets answers end.
+//!
+//! hyper without a framework: a request costs what its parsing costs. Every limit is a constant below.
+
+mod inference;
+mod reply;
+mod routes;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::engine::Engine;
+
+/// Open connections; freeside keeps a few hundred. Above it the kernel's queue waits.
+const MAX_CONNECTIONS: usize = 10_000;
+/// From the end of one request to the head of the next, rest included: a head that dribbles in ends here, and so does an
+/// idle connection. Longer than the minute that clients keep idle connections, so that they close first.
+const HEADER_READ: Duration = Duration::from_secs(90);
+/// The request's head: a 4 KiB token and a dozen small headers fit many times.
+const MAX_HEADER_BYTES: usize = 32 * 1024;
+/// More header lines than this is a flood.
+const MAX_HEADERS: usize = 64;
+/// After a failed accept (no file descriptors left): let others close first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Answers may end for so long after a stop was asked for (SPEC §13).
+const DRAIN: Duration = Duration::from_secs(110);
+
+/// Serves until `shutdown` resolves, then drains. Also keeps the key set fresh meanwhile.
+///
+/// Dropping the future cuts every connection.
+pub async fn serve(listener: TcpListener, engine: Arc<Engine>, shutdown: impl Future<Output = ()>) {
+    let mut background = JoinSet::new();
+    let keys = Arc::clone(engine.jwks());
+    background.spawn(async move { keys.keep_fresh().await });
+
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = async {
+            let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+            (listener.accept().await, place)
+        };
+        let (accepted, place) = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accepted => accepted,
+        };
+        while connections.try_join_next().is_some() {}
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        // Small events must not wait for an acknowledgement. A socket that refuses is already closed.
+        let _ = stream.set_nodelay(true);
+        let engine = Arc::clone(&engine);
+        let service = service_fn(move |request| {
+            let engine = Arc::clone(&engine);
+            async move { Ok::<_, Infallible>(routes::handle(&engine, request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_READ)
+            .max_header_size(MAX_HEADER_BYTES)
+            .max_headers(MAX_HEADERS)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection);
+        connections.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+        tracing::warn!("answers were still streaming at the end of the drain and are cut");
+    }
+}

@@ -1,0 +1,199 @@
+//! The typed settings of a process: what every other part reads instead of the environment.
+//!
+//! What always holds: every address, number and role here has been checked, and `Debug` prints no secret.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use types::catalog::Catalog;
+
+use super::finding::Finding;
+use super::network::Networks;
+use super::role::Roles;
+use super::secret::Secret;
+use super::source::Origin;
+use super::table::{self, Feature};
+use super::url::{self, HttpUrl};
+
+/// Everything that the environment says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Development fills gaps, production refuses them.
+    pub environment: Environment,
+    /// What this process runs.
+    pub roles: Roles,
+    /// Where the public server listens.
+    pub listen: SocketAddr,
+    /// Where the engine listens.
+    pub finn_listen: SocketAddr,
+    /// The address that users type, when it is not simply the listener's.
+    pub public_url: Option<HttpUrl>,
+    /// Where the gateway reaches the engine, when it is not the listener of this configuration.
+    pub finn_url: Option<HttpUrl>,
+    /// Where the engine reads public keys, when it is not the listener of this configuration.
+    pub jwks_url: Option<HttpUrl>,
+    /// Proxies whose word about a client's address is believed.
+    pub trusted_proxies: Networks,
+    /// The folder of everything that this process keeps.
+    pub data_dir: PathBuf,
+    /// Where the keys lie that sign tokens for the engine.
+    pub signing_keys: SigningKeys,
+    /// The database.
+    pub database: Database,
+    /// Redis, when there is one.
+    pub redis_url: Option<Secret>,
+    /// NATS servers, with commas, when there are any.
+    pub nats_url: Option<Secret>,
+    /// What is logged, and how.
+    pub log: Log,
+    /// The operator's token; development fills it (`development::complete`).
+    pub operator_token: Option<Secret>,
+    /// Peppers of API keys by version; development fills the first (`development::complete`).
+    pub peppers: BTreeMap<i16, Secret>,
+    /// Providers, models, prices and pools.
+    pub catalog: Arc<Catalog>,
+    /// The catalog's file; `None` for the built-in one.
+    pub catalog_file: Option<PathBuf>,
+    /// What the environment says about each provider of the catalog.
+    pub providers: BTreeMap<String, ProviderAccess>,
+    /// The pause between two pieces of a scripted answer.
+    pub scripted_pace: Duration,
+    /// First values of the switches; the table of flags goes before them.
+    pub features: Features,
+    /// Worth a look, and no reason to refuse.
+    pub warnings: Vec<Finding>,
+    /// The given variables: where each was found, and its text unless it is secret.
+    pub given: BTreeMap<String, (Origin, Option<String>)>,
+}
+
+/// How strictly gaps are treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// Gaps are filled.
+    Development,
+    /// Gaps are faults.
+    Production,
+}
+
+/// Where the keys lie that sign tokens for the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SigningKeys {
+    /// A folder that `freeside keys` keeps.
+    Folder(PathBuf),
+    /// One private key, given by the operator.
+    File(PathBuf),
+}
+
+impl SigningKeys {
+    /// The folder or file, as `identity::ServiceKeys::load` takes it.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Folder(path) | Self::File(path) => path,
+        }
+    }
+}
+
+/// Where the books are.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// The server's address; `None` for the embedded cluster.
+    pub url: Option<Secret>,
+    /// Past the pooler, for migrations.
+    pub direct_url: Option<Secret>,
+    /// The folder of `initdb` and `postgres` for the embedded cluster.
+    pub postgres_bin: Option<PathBuf>,
+}
+
+impl Database {
+    /// What `migrate` connects to.
+    pub fn for_migrations(&self) -> Option<&Secret> {
+        self.direct_url.as_ref().or(self.url.as_ref())
+    }
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// A `tracing` filter.
+    pub filter: String,
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How one provider of the catalog is reached.
+#[derive(Clone, Debug)]
+pub struct ProviderAccess {
+    /// Its address; `None` for scripted text, and for a provider that lacks one.
+    pub base_url: Option<HttpUrl>,
+    /// Its key, when it has one.
+    pub api_key: Option<Secret>,
+    /// Does it answer? Not when its address is missing, or the key that the catalog names.
+    pub is_on: bool,
+}
+
+/// First values of the switches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// Developers may sign up and make keys.
+    pub api_keys: bool,
+}
+
+/// Something that is off, and the variable that turns it on.
+#[derive(Clone, Copy, Debug)]
+pub struct Off {
+    /// The variable.
+    pub variable: &'static str,
+    /// What it would turn on, and what happens until then.
+    pub feature: Feature,
+}
+
+impl Settings {
+    /// The address that users type; `bound` is where the public server really listens (port 0 is chosen by the system).
+    pub fn public_url_at(&self, bound: SocketAddr) -> String {
+        self.public_url.as_ref().map_or_else(|| url::local_url(bound), |url| url.as_str().to_owned())
+    }
+
+    /// Where the gateway reaches the engine; `bound` is where an engine of this configuration listens.
+    pub fn finn_url_at(&self, bound: SocketAddr) -> String {
+        self.finn_url.as_ref().map_or_else(|| url::local_url(bound), |url| url.as_str().to_owned())
+    }
+
+    /// Where the engine reads public keys; `bound` is where a gateway of this configuration listens.
+    pub fn jwks_url_at(&self, bound: SocketAddr) -> String {
+        let own = || url::local_url(bound) + types::s2s::JWKS_PATH;
+        self.jwks_url.as_ref().map_or_else(own, |url| url.as_str().to_owned())
+    }
+
+    /// What is off in this process, and the variable that turns it on, in the order of the table.
+    pub fn switched_off(&self) -> Vec<Off> {
+        table::TABLE
+            .iter()
+            .filter(|variable| !self.is_on(variable.name))
+            .filter_map(|variable| Some(Off { variable: variable.name, feature: variable.turns_on? }))
+            .collect()
+    }
+
+    fn is_on(&self, name: &str) -> bool {
+        match name {
+            "FEATURE_API_KEYS_ENABLED" => self.features.api_keys,
+            name => self.given.contains_key(name),
+        }
+    }
+
+    /// Does any provider other than scripted text answer?
+    pub fn has_real_provider(&self) -> bool {
+        self.providers.values().any(|provider| provider.is_on && provider.base_url.is_some())
+    }
+}

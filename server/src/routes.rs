@@ -1,0 +1,190 @@
+//! The HTTP doors. A door parses, learns who asks, calls one domain function, and shapes the answer.
+//!
+//! [`table`] is the one list of routes: the router is built from it, the OpenAPI document is compared with it, and its
+//! last column says who may call. Errors speak the door's dialect: OpenAI's and Anthropic's shapes under `/v1`,
+//! RFC 9457 elsewhere. Deliberately absent: rules about money or models, SQL, pages for people (`app`).
+
+mod accounts;
+mod anthropic;
+mod body;
+mod caller;
+mod conversation;
+mod exchange;
+mod fault;
+mod fields;
+mod keys;
+mod limits;
+mod models;
+mod native;
+mod openai;
+pub mod openapi;
+mod ops;
+mod problem;
+mod rate;
+mod sentences;
+mod shared;
+mod stream;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method};
+use axum::response::Response;
+use axum::routing::{MethodRouter, delete, get, post};
+use axum::{Extension, Router, middleware};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use self::caller::Access;
+use self::exchange::Asked;
+use self::fault::Fault;
+use crate::config::Networks;
+
+pub use self::caller::OperatorToken;
+pub use self::ops::Check;
+
+/// What the doors need; the server fills it once.
+///
+/// The server also has to put `ConnectInfo<SocketAddr>` into each request's extensions: without it no peer counts as
+/// local and all share one address.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    /// What the domain needs.
+    pub ctx: Arc<domain::Ctx>,
+    /// For the public key set.
+    pub service_keys: Arc<identity::ServiceKeys>,
+    /// For `/metrics`.
+    pub metrics: PrometheusHandle,
+    /// Opens `/metrics` to callers elsewhere.
+    pub operator_token: Option<OperatorToken>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Networks,
+    /// What `/readyz` looks at.
+    pub checks: Vec<Check>,
+    /// Where callers reach this server, without a slash at its end.
+    pub public_url: String,
+    /// This binary's version.
+    pub version: &'static str,
+}
+
+/// [`AppState`] and what the doors keep for themselves.
+#[derive(Debug)]
+pub(crate) struct App {
+    ctx: Arc<domain::Ctx>,
+    service_keys: Arc<identity::ServiceKeys>,
+    metrics: PrometheusHandle,
+    operator_token: Option<OperatorToken>,
+    trusted_proxies: Networks,
+    checks: Vec<Check>,
+    public_url: String,
+    version: &'static str,
+    bodies: body::Budget,
+}
+
+/// Whether a route stands in the OpenAPI document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Documented {
+    /// It is part of the API.
+    Yes,
+    /// It is a page.
+    No,
+}
+
+/// A route and who may call it.
+struct Row {
+    method: Method,
+    path: &'static str,
+    documented: Documented,
+    access: Access,
+    door: MethodRouter<Arc<App>>,
+}
+
+/// Every route. The access column is what the door enforces; a test calls each without a key and compares.
+#[rustfmt::skip]
+fn table() -> Vec<Row> {
+    use Access::Anyone;
+    use Documented::{No, Yes};
+    let row = |method, path, documented, access, door| Row { method, path, documented, access, door };
+    vec![
+        row(Method::POST,   "/v1/chat/completions",            Yes, openai::ACCESS,     post(openai::chat_completions)),
+        row(Method::GET,    "/v1/models",                      Yes, models::ACCESS,     get(models::list)),
+        row(Method::GET,    "/v1/models/{*id}",                Yes, models::ACCESS,     get(models::one)),
+        row(Method::POST,   "/v1/messages",                    Yes, anthropic::ACCESS,  post(anthropic::messages)),
+        row(Method::POST,   "/v1/messages/count_tokens",       Yes, Anyone,             post(anthropic::count_tokens)),
+        row(Method::POST,   "/api/v1/inference",               Yes, native::ACCESS,     post(native::inference)),
+        row(Method::POST,   "/api/agents/invoke",              Yes, native::ACCESS,     post(native::invoke)),
+        row(Method::POST,   "/api/v1/developers/register",     Yes, accounts::REGISTER, post(accounts::register)),
+        row(Method::POST,   "/api/v1/developers/upgrade",      Yes, accounts::UPGRADE,  post(accounts::upgrade)),
+        row(Method::GET,    "/api/v1/usage",                   Yes, accounts::READ,     get(accounts::usage)),
+        row(Method::GET,    "/api/v1/communities/{id}/budget", Yes, accounts::READ,     get(accounts::budget)),
+        row(Method::POST,   "/api/v1/keys",                    Yes, keys::ACCESS,       post(keys::create)),
+        row(Method::GET,    "/api/v1/keys",                    Yes, keys::ACCESS,       get(keys::list)),
+        row(Method::DELETE, "/api/v1/keys/{id}",               Yes, keys::ACCESS,       delete(keys::revoke)),
+        row(Method::POST,   "/api/v1/keys/{id}/rotate",        Yes, keys::ACCESS,       post(keys::rotate)),
+        row(Method::GET,    "/health",                         Yes, Anyone,             get(ops::health)),
+        row(Method::GET,    "/livez",                          Yes, Anyone,             get(ops::livez)),
+        row(Method::GET,    "/readyz",                         Yes, Anyone,             get(ops::readyz)),
+        row(Method::GET,    "/metrics",                        Yes, ops::METRICS,       get(ops::metrics)),
+        row(Method::GET,    "/version",                        Yes, Anyone,             get(ops::version)),
+        row(Method::GET,    "/.well-known/jwks.json",          Yes, Anyone,             get(ops::jwks)),
+        row(Method::GET,    "/openapi.json",                   Yes, Anyone,             get(openapi::json)),
+        row(Method::GET,    "/",                               No,  Anyone,             get(openapi::index)),
+        row(Method::GET,    "/docs",                           No,  Anyone,             get(openapi::docs)),
+        row(Method::GET,    "/problems/{slug}",                No,  Anyone,             get(problem::page)),
+    ]
+}
+
+/// The router of all doors.
+pub fn router(state: AppState) -> Router {
+    let app = Arc::new(App {
+        ctx: state.ctx,
+        service_keys: state.service_keys,
+        metrics: state.metrics,
+        operator_token: state.operator_token,
+        trusted_proxies: state.trusted_proxies,
+        checks: state.checks,
+        public_url: state.public_url,
+        version: state.version,
+        bodies: body::Budget::new(),
+    });
+    table()
+        .into_iter()
+        .fold(Router::new(), |router, row| {
+            let Row { method, path, documented, access, door } = row;
+            tracing::debug!(%method, path, ?documented, ?access, "route");
+            router.route(path, door)
+        })
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(app.clone(), exchange::frame))
+        .with_state(app)
+}
+
+async fn nothing_here(State(_): State<Arc<App>>, Extension(asked): Extension<Asked>, request: Request) -> Response {
+    let path = request.uri().path();
+    let message = match path {
+        "/v1/responses" => {
+            "The Responses API is not offered here yet. POST /v1/chat/completions answers the same questions.".to_owned()
+        }
+        "/v1/completions" => "Legacy completions are not offered here. Use POST /v1/chat/completions.".to_owned(),
+        _ if path.starts_with("/v1/responses/") => {
+            "The Responses API is not offered here yet. Use POST /v1/chat/completions.".to_owned()
+        }
+        _ => "There is nothing at this address. GET /docs lists what there is.".to_owned(),
+    };
+    in_dialect(Fault::NotFound { message }, path, request.headers(), &asked)
+}
+
+async fn wrong_method(Extension(asked): Extension<Asked>, request: Request) -> Response {
+    in_dialect(Fault::WrongMethod, request.uri().path(), request.headers(), &asked)
+}
+
+/// Answers a fault that no door has taken on, in the dialect of the address.
+fn in_dialect(fault: Fault, path: &str, headers: &HeaderMap, asked: &Asked) -> Response {
+    if !path.starts_with("/v1/") {
+        problem::answer(fault, asked)
+    } else if path.starts_with("/v1/messages") || anthropic::is_meant(headers) {
+        anthropic::error::answer(fault, asked)
+    } else {
+        openai::error::answer(fault, asked)
+    }
+}

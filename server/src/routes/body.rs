@@ -1,0 +1,170 @@
+//! Reads a request's body within bounds and parses it without ever quoting it.
+//!
+//! Bytes being read are counted against one budget of the process, so that slow clients cannot fill the memory.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Deserialize;
+use serde_json::error::Category;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::fault::Fault;
+use super::limits;
+
+/// The memory that bodies may take together while they are read and parsed.
+#[derive(Clone, Debug)]
+pub(crate) struct Budget(Arc<Semaphore>);
+
+impl Budget {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(limits::BODIES_IN_FLIGHT_BYTES)))
+    }
+}
+
+/// A whole body; its share of the budget is given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    bytes: Vec<u8>,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+/// Reads the body, at most `limit` bytes of it, within [`limits::BODY_READ`].
+pub(crate) async fn read(budget: &Budget, parts: &Parts, body: Body, limit: usize) -> Result<Whole, Fault> {
+    if !says_json(parts) {
+        return Err(Fault::WrongType);
+    }
+    match tokio::time::timeout(limits::BODY_READ, gather(budget, body, limit)).await {
+        Ok(whole) => whole,
+        Err(_) => Err(Fault::TooSlow),
+    }
+}
+
+/// A missing content type is taken for JSON; `application/json` and `…+json` are; everything else is not.
+fn says_json(parts: &Parts) -> bool {
+    let Some(value) = parts.headers.get(CONTENT_TYPE) else { return true };
+    let Ok(text) = value.to_str() else { return false };
+    let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+async fn gather(budget: &Budget, body: Body, limit: usize) -> Result<Whole, Fault> {
+    let mut body = Limited::new(body, limit);
+    let mut whole = Whole { bytes: Vec::new(), _share: None };
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| broken_off(&*error, limit))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let size = u32::try_from(data.len()).map_err(|_| Fault::TooLarge { limit })?;
+        let share = budget.0.clone().try_acquire_many_owned(size).map_err(|_| Fault::Crowded)?;
+        match &mut whole._share {
+            Some(held) => held.merge(share),
+            empty @ None => *empty = Some(share),
+        }
+        whole.bytes.extend_from_slice(&data);
+    }
+    Ok(whole)
+}
+
+fn broken_off(error: &(dyn Error + 'static), limit: usize) -> Fault {
+    let mut cause = Some(error);
+    while let Some(inner) = cause {
+        if inner.is::<LengthLimitError>() {
+            return Fault::TooLarge { limit };
+        }
+        cause = inner.source();
+    }
+    Fault::Hungup
+}
+
+impl Whole {
+    /// Parses a JSON object into `T`, whose fields are raw JSON and are judged by the door.
+    pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Fault> {
+        parse(&self.bytes)
+    }
+
+    /// Like [`Whole::parse`]; an empty body reads as `{}`.
+    pub(crate) fn parse_or_empty<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Fault> {
+        if self.bytes.trim_ascii().is_empty() { parse(b"{}") } else { parse(&self.bytes) }
+    }
+}
+
+pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Fault> {
+    let text = std::str::from_utf8(bytes).map_err(|error| Fault::Unreadable {
+        message: format!("The body is not valid UTF-8: the byte at offset {} starts no character.", error.valid_up_to()),
+    })?;
+    if !text.trim_ascii_start().starts_with('{') {
+        let message = "The body has to be a JSON object: it has to begin with \"{\".".to_owned();
+        return Err(Fault::Unreadable { message });
+    }
+    serde_json::from_str(text).map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        let message = match error.classify() {
+            Category::Eof => format!("The body ends too early: it is not complete JSON ({place})."),
+            // These texts are the parser's own fixed sentences; they hold nothing of the body.
+            Category::Syntax => format!("The body is not valid JSON: {error}."),
+            Category::Data | Category::Io => {
+                format!("The body is not of the expected shape: a field comes twice or is malformed ({place}).")
+            }
+        };
+        Fault::Unreadable { message }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Two<'a> {
+        #[serde(borrow)]
+        one: Option<&'a RawValue>,
+    }
+
+    fn message(bytes: &[u8]) -> String {
+        match parse::<Two<'_>>(bytes) {
+            Err(Fault::Unreadable { message }) => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_bad_body_is_named_by_position_and_never_quoted() {
+        assert!(message(b"{\"one\": \xff}").contains("offset 8"));
+        assert!(message(b"[1]").contains("object"));
+        assert!(message(b"").contains("object"));
+        assert!(message(b"{\"one\": \"secret").contains("too early"));
+        for bad in [&b"{\"one\": secret}"[..], b"{\"one\":1,\"one\":\"secret\"}", b"{\"secret\":1,}"] {
+            let text = message(bad);
+            assert!(text.contains("column") && !text.contains("secret"), "{text}");
+        }
+        assert_eq!(parse::<Two<'_>>(b" {\"one\": [1]}").expect("fine").one.expect("there").get(), "[1]");
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_is_refused_and_gives_its_share_back() {
+        let budget = Budget::new();
+        let parts = axum::http::Request::new(()).into_parts().0;
+        let fault = read(&budget, &parts, Body::from(vec![b'x'; 101]), 100).await.expect_err("too large");
+        assert!(matches!(fault, Fault::TooLarge { limit: 100 }));
+        let whole = read(&budget, &parts, Body::from(vec![b'x'; 100]), 100).await.expect("fits");
+        assert_eq!(budget.0.available_permits(), limits::BODIES_IN_FLIGHT_BYTES - 100);
+        drop(whole);
+        assert_eq!(budget.0.available_permits(), limits::BODIES_IN_FLIGHT_BYTES);
+    }
+
+    #[test]
+    fn only_json_is_taken_for_json() {
+        let said = |value: &str| {
+            let request = axum::http::Request::builder().header(CONTENT_TYPE, value).body(()).expect("sound");
+            says_json(&request.into_parts().0)
+        };
+        assert!(said("application/json; charset=utf-8") && said("application/vnd.api+json"));
+        assert!(!said("text/plain") && !said("application/x-www-form-urlencoded"));
+    }
+}

@@ -1,0 +1,34 @@
+//! Every limit of the doors, with its reason. Header sizes and connection counts are the server's (`serve`).
+
+use std::time::Duration;
+
+/// An inference body: a prompt of a megabyte, escaped, with tools beside it, still parses and is answered by rule.
+pub(crate) const INFERENCE_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// Any other body: the largest we ask for is a handful of short fields.
+pub(crate) const SMALL_BODY_BYTES: usize = 64 * 1024;
+/// All bodies being read at once: ten thousand slow clients together hold no more than this.
+pub(crate) const BODIES_IN_FLIGHT_BYTES: usize = 256 * 1024 * 1024;
+/// A body arrives whole within this time: 4 MiB at 140 KB/s.
+pub(crate) const BODY_READ: Duration = Duration::from_secs(30);
+/// Messages of one conversation: beyond it, a client repeats itself rather than converses.
+pub(crate) const MESSAGES: usize = 2_048;
+/// The text of all tools: 128 tools of 2 KB.
+pub(crate) const TOOLS_BYTES: usize = 256 * 1024;
+/// Parts of one message's content: bounds the vectors that a body of 4 MiB can blow up into.
+pub(crate) const CONTENT_PARTS: usize = 4_096;
+/// Stop sequences: OpenAI's own limit.
+pub(crate) const STOP_SEQUENCES: usize = 4;
+/// `max_tokens`: beyond any model's context; the hold itself is bounded by the pool's slice.
+pub(crate) const COMPLETION_TOKENS: u32 = 16 * 1024 * 1024;
+/// A model's name: the longest catalog id is a tenth of it.
+pub(crate) const MODEL_NAME_BYTES: usize = 256;
+/// A whole answer that is gathered in memory; longer ones have to be streamed.
+pub(crate) const GATHERED_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+/// Silence after which a stream carries a comment, so that no proxy takes it for dead (SPEC §13).
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A readiness check that has not answered by then has failed: shorter than any probe's own patience.
+pub(crate) const READINESS_CHECK: Duration = Duration::from_secs(2);
+/// A client's own request id: a UUID with a prefix fits.
+pub(crate) const REQUEST_ID_BYTES: usize = 64;
+/// Days in one usage report: a leap year.
+pub(crate) const USAGE_DAYS: i64 = 366;

@@ -1,0 +1,149 @@
+//! Our own inference doors: `POST /api/v1/inference` (a stream unless asked otherwise) and
+//! `POST /api/agents/invoke` (one object unless asked otherwise). Errors are problems (RFC 9457).
+
+pub(crate) mod answer;
+pub(crate) mod ask;
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT;
+use axum::response::Response;
+use identity::{ApiKey, Scope};
+
+use self::answer::{EventWriter, Head};
+use self::ask::Wish;
+use super::caller::{self, Access};
+use super::exchange::Asked;
+use super::fault::Fault;
+use super::{App, body, limits, problem, rate, shared, stream};
+
+/// Who may call: a key that may chat.
+pub(crate) const ACCESS: Access = Access::Key(Scope::Chat);
+
+/// Answers as a stream of `token`, `tool_call`, and one `done` or `error`.
+#[utoipa::path(
+    post, path = "/api/v1/inference", tag = "native", operation_id = "infer",
+    request_body = ask::InferenceBody<'static>,
+    params(("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing")),
+    responses(
+        (status = 200, description = "`text/event-stream`; with `stream: false`, one object", body = answer::Answer<'static>),
+        (status = 400, description = "A field cannot be right", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 402, description = "What was asked, what is affordable, what to change", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope, or the account is frozen", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such model", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Over a rate limit, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 502, description = "The model failed", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Temporarily unavailable, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 504, description = "No first token in time", body = problem::Problem, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = []), ("x_api_key" = []))
+)]
+pub(crate) async fn inference(
+    State(app): State<Arc<App>>,
+    Extension(asked): Extension<Asked>,
+    request: Request,
+) -> Response {
+    let read = |body: &body::Whole, asked: &Asked, clamp| ask::inference(&body.parse()?, asked, clamp);
+    match door(&app, &asked, request, Form::Stream, read).await {
+        Ok(response) => response,
+        Err(fault) => problem::answer(fault, &asked),
+    }
+}
+
+/// Answers an agent's caller with one object, or as a stream when asked.
+#[utoipa::path(
+    post, path = "/api/agents/invoke", tag = "native", operation_id = "invokeAgent",
+    request_body = ask::InvokeBody<'static>,
+    params(("Accept" = Option<String>, Header, description = "`text/event-stream`: answer as a stream"),
+           ("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing")),
+    responses(
+        (status = 200, description = "One object; `text/event-stream` when asked", body = answer::Answer<'static>),
+        (status = 400, description = "A field cannot be right", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 402, description = "What was asked, what is affordable, what to change", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope, or the account is frozen", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such model or agent", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Over a rate limit, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 502, description = "The model failed", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Temporarily unavailable, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = []), ("x_api_key" = []))
+)]
+pub(crate) async fn invoke(
+    State(app): State<Arc<App>>,
+    Extension(asked): Extension<Asked>,
+    request: Request,
+) -> Response {
+    let form = if accepts_events(request.headers()) { Form::Stream } else { Form::Whole };
+    let read = |body: &body::Whole, asked: &Asked, clamp| ask::invoke(&body.parse()?, asked, clamp);
+    match door(&app, &asked, request, form, read).await {
+        Ok(response) => response,
+        Err(fault) => problem::answer(fault, &asked),
+    }
+}
+
+/// How an answer comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As one object.
+    Whole,
+    /// As events.
+    Stream,
+}
+
+async fn door(
+    app: &Arc<App>,
+    asked: &Asked,
+    request: Request,
+    form: Form,
+    read: impl FnOnce(&body::Whole, &Asked, bool) -> Result<Wish, Fault>,
+) -> Result<Response, Fault> {
+    let (parts, incoming) = request.into_parts();
+    let key = caller::key(app, asked, &parts.headers, ACCESS).await?;
+    let wish = {
+        let whole = body::read(&app.bodies, &parts, incoming, limits::INFERENCE_BODY_BYTES).await?;
+        read(&whole, asked, shared::clamp(&parts.headers)?)?
+    };
+    answer(app, asked, &key, wish, form).await
+}
+
+async fn answer(
+    app: &Arc<App>,
+    asked: &Asked,
+    key: &Arc<ApiKey>,
+    wish: Wish,
+    form: Form,
+) -> Result<Response, Fault> {
+    let started = domain::turn::start(&app.ctx, key, wish.ask).await?;
+    let mut headers = shared::answer_headers(&started);
+    rate::write_native(&mut headers, &started.rate);
+    let head = Head {
+        request_id: asked.id.clone(),
+        reservation_id: started.reservation_id,
+        pool: started.pool,
+        model: started.model,
+        personality_id: started.personality_id,
+    };
+    match wish.form.unwrap_or(form) {
+        Form::Stream => {
+            let body = stream::body(started.events, key.clone(), EventWriter::new(head));
+            Ok(shared::event_stream(headers, body))
+        }
+        Form::Whole => {
+            let gathered = stream::gather(started.events, key).await?;
+            Ok(shared::json(headers, &answer::whole(&head, &gathered)))
+        }
+    }
+}
+
+fn accepts_events(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted
+        .flat_map(|value| value.split(','))
+        .any(|kind| kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream"))
+}

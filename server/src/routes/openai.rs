@@ -1,0 +1,81 @@
+//! OpenAI's dialect: `POST /v1/chat/completions`. The vendor's own SDKs work unchanged with our base URL.
+//!
+//! Fields that we do not know are ignored, as OpenAI does; fields that we know are judged strictly.
+//! `x_freeside` (cost, pool, reservation) stands beside `usage` on the last object; the SDKs keep unknown fields.
+//! Deliberately absent: `n` > 1, `logprobs`, stored completions, `/v1/responses`.
+
+pub(crate) mod answer;
+pub(crate) mod ask;
+pub(crate) mod error;
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use identity::Scope;
+
+use self::answer::{ChunkWriter, Head};
+use super::caller::{self, Access};
+use super::exchange::Asked;
+use super::fault::Fault;
+use super::{App, body, limits, rate, shared, stream};
+
+/// Who may call: a key that may chat.
+pub(crate) const ACCESS: Access = Access::Key(Scope::Chat);
+
+/// Answers a conversation, whole or as a stream, in OpenAI's shapes.
+#[utoipa::path(
+    post, path = "/v1/chat/completions", tag = "openai", operation_id = "createChatCompletion",
+    request_body = ask::ChatBody<'static>,
+    params(("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing")),
+    responses(
+        (status = 200, description = "The completion; with `stream: true`, `text/event-stream` of chunks that ends with `[DONE]`", body = answer::ChatCompletion<'static>),
+        (status = 400, description = "A field cannot be right", body = error::OpenAiError),
+        (status = 401, description = "No key, or not a valid one", body = error::OpenAiError),
+        (status = 402, description = "`insufficient_quota`: what was asked, what is affordable, what to change", body = error::OpenAiError),
+        (status = 403, description = "The key lacks the scope, or the account is frozen", body = error::OpenAiError),
+        (status = 404, description = "`model_not_found`", body = error::OpenAiError),
+        (status = 413, description = "The body is too large", body = error::OpenAiError),
+        (status = 415, description = "The body is not JSON", body = error::OpenAiError),
+        (status = 429, description = "`rate_limit_exceeded`, with `retry-after` and `x-ratelimit-*`", body = error::OpenAiError),
+        (status = 502, description = "The model failed", body = error::OpenAiError),
+        (status = 503, description = "Temporarily unavailable, with `retry-after`", body = error::OpenAiError),
+        (status = 504, description = "No first token in time", body = error::OpenAiError),
+    ),
+    security(("api_key" = []), ("x_api_key" = []))
+)]
+pub(crate) async fn chat_completions(
+    State(app): State<Arc<App>>,
+    Extension(asked): Extension<Asked>,
+    request: Request,
+) -> Response {
+    match chat(&app, &asked, request).await {
+        Ok(response) => response,
+        Err(fault) => error::answer(fault, &asked),
+    }
+}
+
+async fn chat(app: &Arc<App>, asked: &Asked, request: Request) -> Result<Response, Fault> {
+    let (parts, incoming) = request.into_parts();
+    let key = caller::key(app, asked, &parts.headers, ACCESS).await?;
+    let wish = {
+        let whole = body::read(&app.bodies, &parts, incoming, limits::INFERENCE_BODY_BYTES).await?;
+        ask::wish(&whole.parse()?, asked, shared::clamp(&parts.headers)?)?
+    };
+    let started = domain::turn::start(&app.ctx, &key, wish.ask).await?;
+    let head = Head {
+        id: started.reservation_id,
+        created: app.ctx.clock.now().unix_timestamp(),
+        model: started.model.clone(),
+        pool: started.pool,
+    };
+    let mut headers = shared::answer_headers(&started);
+    rate::write_openai(&mut headers, &started.rate);
+    if wish.stream {
+        let writer = ChunkWriter::new(&head, wish.include_usage);
+        return Ok(shared::event_stream(headers, stream::body(started.events, key, writer)));
+    }
+    let gathered = stream::gather(started.events, &key).await?;
+    Ok(shared::json(headers, &answer::completion(&head, &gathered)))
+}

@@ -1,0 +1,209 @@
+//! The OpenAPI 3.1 document, generated from the doors' own annotations, and the pages that show it.
+//!
+//! A test compares it with the table of routes: neither can name an operation that the other does not.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, LazyLock};
+
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{Html, IntoResponse, Response};
+use serde_json::Value;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Components, OpenApi as Document};
+use utoipa::{Modify, OpenApi};
+
+use super::{App, accounts, anthropic, keys, models, native, openai, ops};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Freeside",
+        description = "AI agents of NFT communities, metered against prepaid credits in micro-USD. The OpenAI and Anthropic \
+                       dialects work with the vendors' own SDKs and this server as base URL.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    paths(
+        openai::chat_completions, models::list, models::one, anthropic::messages, anthropic::count_tokens,
+        native::inference, native::invoke,
+        accounts::register, accounts::upgrade, accounts::usage, accounts::budget,
+        keys::create, keys::list, keys::revoke, keys::rotate,
+        ops::health, ops::livez, ops::readyz, ops::metrics, ops::version, ops::jwks, json,
+    ),
+    tags(
+        (name = "openai", description = "OpenAI's dialect"),
+        (name = "anthropic", description = "Anthropic's dialect"),
+        (name = "native", description = "Our own inference doors"),
+        (name = "developers", description = "Sign-up, upgrade, usage and budget"),
+        (name = "keys", description = "API keys"),
+        (name = "operations", description = "Health, readiness, metrics, public keys"),
+    ),
+    modifiers(&Credentials)
+)]
+struct Described;
+
+struct Credentials;
+
+impl Modify for Credentials {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_with(Components::new);
+        let bearer = |description: &str| {
+            SecurityScheme::Http(
+                HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build(),
+            )
+        };
+        components.add_security_scheme("api_key", bearer("An API key: lf_test_… or lf_live_…"));
+        let header = ApiKey::Header(ApiKeyValue::with_description("x-api-key", "The same key in Anthropic's header"));
+        components.add_security_scheme("x_api_key", SecurityScheme::ApiKey(header));
+        components.add_security_scheme("operator", bearer("FREESIDE_OPERATOR_TOKEN"));
+    }
+}
+
+static PRETTY: LazyLock<String> = LazyLock::new(|| {
+    let mut text = serde_json::to_string_pretty(&document()).expect("a JSON value serialises");
+    text.push('\n');
+    text
+});
+
+/// The document.
+#[must_use]
+pub fn document() -> Value {
+    serde_json::to_value(Described::openapi()).expect("an OpenAPI document is JSON")
+}
+
+/// The document as text that people can read: two spaces, a line end.
+#[must_use]
+pub fn pretty() -> &'static str {
+    &PRETTY
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "operations", operation_id = "openapi",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object))
+)]
+pub(crate) async fn json() -> Response {
+    ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "max-age=300")], pretty()).into_response()
+}
+
+/// The operations as a page without JavaScript.
+pub(crate) async fn docs() -> Html<&'static str> {
+    static PAGE: LazyLock<String> = LazyLock::new(|| docs_page(&document()));
+    Html(&PAGE)
+}
+
+/// What this is, and where to go from here.
+pub(crate) async fn index(State(app): State<Arc<App>>) -> Html<String> {
+    let public_url = escape(&app.public_url);
+    Html(format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>Freeside</title><h1>Freeside</h1>\
+         <p>AI agents of NFT communities, metered against prepaid credits. This server speaks OpenAI's and Anthropic's \
+         dialects: give their SDKs the base URL <code>{public_url}/v1</code> (OpenAI) or <code>{public_url}</code> \
+         (Anthropic).</p>\
+         <p>A first key: <code>curl -X POST {public_url}/api/v1/developers/register -d '{{\"name\":\"me\"}}' \
+         -H 'content-type: application/json'</code></p>\
+         <ul><li><a href=\"/docs\">All operations</a></li><li><a href=\"/openapi.json\">OpenAPI 3.1</a></li>\
+         <li><a href=\"/readyz?verbose\">Readiness</a></li></ul></html>"
+    ))
+}
+
+fn docs_page(document: &Value) -> String {
+    let mut page = String::from(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>Freeside: operations</title><h1>Operations</h1>\
+         <p>From <a href=\"/openapi.json\">the OpenAPI document</a>, which has every field.</p>",
+    );
+    let tags = document["tags"].as_array().map_or(&[][..], Vec::as_slice);
+    for tag in tags {
+        let name = tag["name"].as_str().unwrap_or_default();
+        let title = tag["description"].as_str().unwrap_or(name);
+        write!(page, "<h2>{}</h2><dl>", escape(title)).expect("a String takes everything");
+        for (method, path, operation) in operations(document) {
+            let of_tag = operation["tags"].as_array().is_some_and(|tags| tags.iter().any(|tag| tag == name));
+            if of_tag {
+                let summary = operation["summary"].as_str().unwrap_or_default();
+                let (method, path, summary) = (method.to_uppercase(), escape(path), escape(summary));
+                write!(page, "<dt><code>{method} {path}</code></dt><dd>{summary}</dd>")
+                    .expect("a String takes everything");
+            }
+        }
+        page.push_str("</dl>");
+    }
+    page.push_str("</html>");
+    page
+}
+
+/// Every operation: method in lower case, path, description.
+fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    let paths = document["paths"].as_object().into_iter().flatten();
+    paths.flat_map(|(path, item)| {
+        let methods = item.as_object().into_iter().flatten();
+        methods.map(move |(method, operation)| (method.as_str(), path.as_str(), operation))
+    })
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::routes::{Documented, table};
+
+    #[test]
+    fn every_documented_route_is_in_the_document_and_vice_versa() {
+        let document = document();
+        let described: BTreeSet<String> =
+            operations(&document).map(|(method, path, _)| format!("{} {path}", method.to_uppercase())).collect();
+        let served: BTreeSet<String> = table()
+            .iter()
+            .filter(|row| row.documented == Documented::Yes)
+            .map(|row| format!("{} {}", row.method, row.path.replace("{*", "{")))
+            .collect();
+        assert_eq!(described, served);
+    }
+
+    #[test]
+    fn the_document_is_openapi_3_1_and_every_reference_leads_somewhere() {
+        let document = document();
+        assert!(document["openapi"].as_str().expect("text").starts_with("3.1"));
+        let text = document.to_string();
+        for reference in text.split("\"$ref\":\"#/").skip(1) {
+            let pointer = format!("/{}", reference.split('"').next().expect("closed"));
+            assert!(document.pointer(&pointer).is_some(), "{pointer} leads nowhere");
+        }
+        let mut ids = BTreeSet::new();
+        for (_, path, operation) in operations(&document) {
+            let id = operation["operationId"].as_str().expect("each has an id");
+            assert!(ids.insert(id.to_owned()), "{id} comes twice");
+            assert!(operation["summary"].is_string(), "{path} has no summary");
+        }
+    }
+
+    #[test]
+    fn a_route_that_needs_a_key_says_so_in_the_document() {
+        use crate::routes::caller::Access;
+        let document = document();
+        for row in table().iter().filter(|row| row.documented == Documented::Yes) {
+            let path = row.path.replace("{*", "{");
+            let operation = &document["paths"][&path][row.method.as_str().to_lowercase()];
+            let needs = matches!(row.access, Access::Key(_) | Access::Operator);
+            assert_eq!(operation["security"].is_array(), needs, "{} {path}", row.method);
+        }
+    }
+
+    #[test]
+    fn the_page_lists_every_operation_and_escapes() {
+        let document = document();
+        let page = docs_page(&document);
+        for (_, path, _) in operations(&document) {
+            assert!(page.contains(&format!(" {path}</code>")), "{path}");
+        }
+        assert_eq!(escape("<a href=\"x\">'&"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;");
+        assert!(!page.contains("<script"));
+    }
+}

@@ -1,0 +1,326 @@
+//! Our own dialect of errors: RFC 9457 `application/problem+json`, and the page behind each `type`.
+//!
+//! A `type` is a path of this server and never changes; `detail` says what to do next; figures come as fields.
+
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
+use domain::turn::Refusal;
+use identity::RateHeaders;
+use serde::Serialize;
+use types::MicroUsd;
+use utoipa::ToSchema;
+
+use super::exchange::Asked;
+use super::fault::Fault;
+use super::rate::{self, Retry};
+use super::{sentences, shared};
+
+/// A kind of problem: its page's name, its title, its status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    slug: &'static str,
+    title: &'static str,
+    status: u16,
+}
+
+macro_rules! kinds {
+    ($($name:ident $slug:literal $status:literal $title:literal),+ $(,)?) => {
+        $(const $name: Kind = Kind { slug: $slug, title: $title, status: $status };)+
+        /// Every kind, for their pages.
+        const KINDS: &[Kind] = &[$($name),+];
+    };
+}
+
+kinds! {
+    TOO_LARGE "request-too-large" 413 "The request is too large",
+    WRONG_TYPE "unsupported-media-type" 415 "The body is not JSON",
+    UNREADABLE "invalid-json" 400 "The body cannot be read",
+    TOO_SLOW "request-timeout" 408 "The request took too long to arrive",
+    INVALID "invalid-request" 400 "The request cannot be right",
+    UNAUTHENTICATED "unauthenticated" 401 "A valid API key is needed",
+    FORBIDDEN "forbidden" 403 "The key may not do this",
+    NOT_FOUND "not-found" 404 "There is nothing here",
+    WRONG_METHOD "method-not-allowed" 405 "The method does not fit",
+    CONFLICT "conflict" 409 "The current state does not allow this",
+    UNKNOWN_MODEL "model-not-found" 404 "There is no such model",
+    INSUFFICIENT_CREDITS "insufficient-credits" 402 "The balance does not cover this request",
+    OVER_CAP "over-monthly-cap" 402 "The monthly budget does not cover this request",
+    OWING "debt-to-settle" 402 "Money is owed from an earlier answer",
+    FROZEN "account-frozen" 403 "The account is frozen",
+    RATE_LIMITED "rate-limited" 429 "Too many requests",
+    ENGINE_UNAVAILABLE "engine-unavailable" 503 "Inference temporarily unavailable",
+    ENGINE_FAILED "engine-failed" 502 "The model failed",
+    ENGINE_TIMEOUT "engine-timeout" 504 "The model did not answer in time",
+    OVERLOADED "overloaded" 503 "Too busy",
+    UNEXPECTED "unexpected" 500 "Something broke on our side",
+}
+
+/// RFC 9457, with our fields.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// A stable path of this server that names the kind of problem.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/insufficient-credits")]
+    kind: String,
+    /// The kind in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What happened and what to do next.
+    detail: String,
+    /// The request's id in our logs.
+    request_id: String,
+    /// Which field cannot be right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// A stable word of the engine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    /// Micro-USD that the request may cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    asked_micro: Option<MicroUsd>,
+    /// Micro-USD that are available.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    affordable_micro: Option<MicroUsd>,
+    /// The largest `max_tokens` that would pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    affordable_max_tokens: Option<u32>,
+    /// The monthly cap in micro-USD.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    limit_micro: Option<MicroUsd>,
+    /// Micro-USD spent and held this month.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    used_micro: Option<MicroUsd>,
+    /// Micro-USD owed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    owed_micro: Option<MicroUsd>,
+    /// Micro-USD charged for what was delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    cost_micro: Option<MicroUsd>,
+}
+
+pub(crate) struct Shape {
+    problem: Problem,
+    retry: Retry,
+    rate: Option<RateHeaders>,
+}
+
+/// Answers a fault.
+pub(crate) fn answer(fault: Fault, asked: &Asked) -> Response {
+    fault.report(&asked.id);
+    respond(shape(fault), asked)
+}
+
+/// Answers a refusal that is not of a turn.
+pub(crate) fn respond(shape: Shape, asked: &Asked) -> Response {
+    let mut headers = HeaderMap::new();
+    shape.retry.write(&mut headers);
+    if let Some(rate) = &shape.rate {
+        rate::write_native(&mut headers, rate);
+    }
+    let problem = Problem { request_id: asked.id.to_string(), ..shape.problem };
+    let status = StatusCode::from_u16(problem.status).expect("a status of this file's own table");
+    shared::typed(status, headers, "application/problem+json", &problem)
+}
+
+fn shape(fault: Fault) -> Shape {
+    match fault {
+        Fault::TooLarge { limit } => Shape::new(TOO_LARGE, sentences::too_large(limit)),
+        Fault::WrongType => Shape::new(WRONG_TYPE, sentences::WRONG_TYPE),
+        Fault::Unreadable { message } => Shape::new(UNREADABLE, message),
+        Fault::TooSlow => Shape::new(TOO_SLOW, sentences::TOO_SLOW),
+        Fault::Hungup => Shape::new(UNREADABLE, sentences::HUNG_UP),
+        Fault::Crowded => Shape::new(OVERLOADED, sentences::CROWDED).retry(Retry::after_seconds(1)),
+        Fault::Field { param, message } => Shape::invalid(&param, &message),
+        Fault::NoKey => Shape::new(UNAUTHENTICATED, sentences::NO_KEY),
+        Fault::BadKey => Shape::new(UNAUTHENTICATED, sentences::BAD_KEY),
+        Fault::TooManyFailures { retry_after_s } => {
+            Shape::new(RATE_LIMITED, sentences::too_many_failures(retry_after_s))
+                .retry(Retry::after_seconds(retry_after_s))
+        }
+        Fault::NoScope { scope } => Shape::new(FORBIDDEN, sentences::no_scope(scope)),
+        Fault::NotFound { message } => Shape::not_found(message),
+        Fault::WrongMethod => Shape::new(WRONG_METHOD, sentences::WRONG_METHOD),
+        Fault::Turn(refusal) => turn(refusal),
+        Fault::Broken { code, message, cost } => {
+            // Another try would be another charge: that is for the caller to decide.
+            let retry = if cost.0 > 0 { Retry::Useless } else { Retry::Open };
+            Shape::new(ENGINE_FAILED, sentences::broken(&message, cost)).retry(retry).with(|problem| {
+                problem.code = Some(code);
+                problem.cost_micro = Some(cost);
+            })
+        }
+        Fault::AnswerTooLong => Shape::invalid("stream", sentences::ANSWER_TOO_LONG),
+        Fault::Unexpected(_) => Shape::new(UNEXPECTED, sentences::UNEXPECTED),
+    }
+}
+
+fn turn(refusal: Refusal) -> Shape {
+    match refusal {
+        Refusal::UnknownModel { name } => Shape::new(UNKNOWN_MODEL, sentences::unknown_model(&name)),
+        Refusal::BadRequest { field, message } => Shape::invalid(field, &message),
+        Refusal::NotEnough { asked, affordable, affordable_max_tokens } => {
+            let detail = sentences::not_enough(asked, affordable, affordable_max_tokens);
+            Shape::new(INSUFFICIENT_CREDITS, detail).retry(Retry::Useless).with(|problem| {
+                problem.asked_micro = Some(asked);
+                problem.affordable_micro = Some(affordable);
+                problem.affordable_max_tokens = Some(affordable_max_tokens);
+            })
+        }
+        Refusal::OverCap { limit, used, asked } => {
+            Shape::new(OVER_CAP, sentences::over_cap(limit, used, asked)).retry(Retry::Useless).with(|problem| {
+                problem.limit_micro = Some(limit);
+                problem.used_micro = Some(used);
+                problem.asked_micro = Some(asked);
+            })
+        }
+        Refusal::Owing { owed } => Shape::new(OWING, sentences::owing(owed))
+            .retry(Retry::Useless)
+            .with(|problem| problem.owed_micro = Some(owed)),
+        Refusal::Frozen => Shape::new(FROZEN, sentences::FROZEN).retry(Retry::Useless),
+        Refusal::Limited(limited) => {
+            let retry = if limited.never_fits { Retry::Useless } else { Retry::After(limited.retry_after) };
+            let shape = Shape::new(RATE_LIMITED, sentences::limited(&limited)).retry(retry);
+            Shape { rate: Some(limited.headers), ..shape }
+        }
+        Refusal::EngineUnavailable { retry_after_s } => Shape::new(ENGINE_UNAVAILABLE, sentences::UNAVAILABLE)
+            .retry(Retry::After(Duration::from_secs(retry_after_s.into()))),
+        Refusal::EngineFailed { status, code, message } => {
+            let kind = if shared::is_callers_fault(status) { INVALID } else { ENGINE_FAILED };
+            Shape::new(kind, message).with(|problem| problem.code = Some(code))
+        }
+        Refusal::EngineTimeout => Shape::new(ENGINE_TIMEOUT, sentences::TIMED_OUT),
+        Refusal::Overloaded => {
+            Shape::new(OVERLOADED, sentences::OVERLOADED).retry(Retry::after_seconds(1))
+        }
+        Refusal::Unexpected(_) => Shape::new(UNEXPECTED, sentences::UNEXPECTED),
+    }
+}
+
+impl Shape {
+    fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        let problem = Problem {
+            kind: format!("/problems/{}", kind.slug),
+            title: kind.title,
+            status: kind.status,
+            detail: detail.into(),
+            ..Problem::default()
+        };
+        Self { problem, retry: Retry::Open, rate: None }
+    }
+
+    pub(crate) fn invalid(field: &str, message: &str) -> Self {
+        Self::new(INVALID, format!("{field}: {message}")).with(|problem| problem.field = Some(field.to_owned()))
+    }
+
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(NOT_FOUND, detail)
+    }
+
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(CONFLICT, detail)
+    }
+
+    pub(crate) fn rate_limited(detail: impl Into<String>, retry_after_s: u64) -> Self {
+        Self::new(RATE_LIMITED, detail).retry(Retry::after_seconds(retry_after_s))
+    }
+
+    pub(crate) fn no_credit(detail: impl Into<String>) -> Self {
+        Self::new(INSUFFICIENT_CREDITS, detail).retry(Retry::Useless)
+    }
+
+    fn retry(self, retry: Retry) -> Self {
+        Self { retry, ..self }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Problem)) -> Self {
+        change(&mut self.problem);
+        self
+    }
+}
+
+/// The page behind a problem's `type`.
+pub(crate) async fn page(Extension(asked): Extension<Asked>, slug: Result<Path<String>, PathRejection>) -> Response {
+    let slug = slug.map_or_else(|_| String::new(), |Path(slug)| slug);
+    let Some(kind) = KINDS.iter().find(|kind| kind.slug == slug) else {
+        return answer(Fault::NotFound { message: "There is no problem of that name.".to_owned() }, &asked);
+    };
+    let Kind { title, status, slug } = kind;
+    Html(format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title><h1>{title}</h1>\
+         <p>An answer with status {status} and <code>\"type\": \"/problems/{slug}\"</code> means: {title}. \
+         Its <code>detail</code> says what to do next; its <code>request_id</code> finds it in the logs.</p>\
+         <p><a href=\"/docs\">All operations</a></p></html>"
+    ))
+    .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::routes::shared::tests::refusals;
+
+    #[test]
+    fn every_refusal_has_its_kind_of_problem() {
+        let told: Vec<String> = refusals()
+            .into_iter()
+            .map(|refusal| {
+                let problem = turn(refusal).problem;
+                format!("{} {}", problem.status, problem.kind)
+            })
+            .collect();
+        let expected = [
+            "404 /problems/model-not-found",
+            "400 /problems/invalid-request",
+            "402 /problems/insufficient-credits",
+            "402 /problems/over-monthly-cap",
+            "402 /problems/debt-to-settle",
+            "403 /problems/account-frozen",
+            "429 /problems/rate-limited",
+            "429 /problems/rate-limited",
+            "503 /problems/engine-unavailable",
+            "502 /problems/engine-failed",
+            "400 /problems/invalid-request",
+            "504 /problems/engine-timeout",
+            "503 /problems/overloaded",
+            "500 /problems/unexpected",
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn the_figures_come_as_strings_of_micro_usd() {
+        let refusal = Refusal::NotEnough { asked: MicroUsd(9), affordable: MicroUsd(4), affordable_max_tokens: 2 };
+        let value = serde_json::to_value(turn(refusal).problem).expect("serialises");
+        assert_eq!((&value["asked_micro"], &value["affordable_micro"]), (&json!("9"), &json!("4")));
+        assert_eq!(value["affordable_max_tokens"], json!(2));
+        assert!(value.get("limit_micro").is_none());
+    }
+
+    #[test]
+    fn no_surprise_leaks_its_cause() {
+        let shape = turn(Refusal::Unexpected(anyhow::anyhow!("a secret detail")));
+        assert!(!serde_json::to_string(&shape.problem).expect("serialises").contains("secret"));
+    }
+
+    #[test]
+    fn the_kinds_have_names_of_their_own() {
+        let mut slugs: Vec<&str> = KINDS.iter().map(|kind| kind.slug).collect();
+        slugs.sort_unstable();
+        slugs.dedup();
+        assert_eq!(slugs.len(), KINDS.len());
+    }
+}

@@ -1,0 +1,130 @@
+//! What a person reads when there is no answer: one wording for all dialects, each with the next step.
+
+use identity::Limited;
+use types::MicroUsd;
+
+use super::limits;
+
+pub(crate) const NO_KEY: &str = "No API key came with the request. Send it as \"Authorization: Bearer lf_…\" or as \"x-api-key: lf_…\"; \
+     POST /api/v1/developers/register makes one.";
+pub(crate) const BAD_KEY: &str =
+    "The API key is not valid: it is mistyped, unknown, expired or revoked. Check it, or make a new one.";
+pub(crate) const FROZEN: &str =
+    "The account is frozen while its books are checked. Nothing is lost; ask the operator, who has been told.";
+pub(crate) const UNAVAILABLE: &str =
+    "Inference temporarily unavailable. Nothing was charged; try again in a moment.";
+pub(crate) const OVERLOADED: &str =
+    "Too many requests are in progress. Nothing was charged; try again in a second.";
+pub(crate) const TIMED_OUT: &str =
+    "The model sent no first token in time. Nothing was charged; try again, or ask another model.";
+pub(crate) const UNEXPECTED: &str =
+    "Something broke on our side. Nothing further is needed from you; quote the request id if you report it.";
+pub(crate) const WRONG_TYPE: &str = "The body has to be JSON: send \"Content-Type: application/json\".";
+pub(crate) const TOO_SLOW: &str = "The body did not arrive in time. Send it again over a faster connection.";
+pub(crate) const HUNG_UP: &str = "The body broke off before its end. Send it again.";
+pub(crate) const CROWDED: &str = "Too many large requests are arriving at once. Try again in a second.";
+pub(crate) const WRONG_METHOD: &str =
+    "This address does not take that method; the Allow header and /docs name the ones it takes.";
+pub(crate) const ANSWER_TOO_LONG: &str =
+    "The answer is too long to be sent in one piece. What was delivered is charged; ask with \"stream\": true.";
+pub(crate) const REVOKED: &str = "The API key was revoked. What was delivered is charged.";
+pub(crate) const CUT: &str = "The answer broke off on our side. What was delivered is charged.";
+
+pub(crate) fn too_large(limit: usize) -> String {
+    format!("The body is larger than the {limit} bytes that this address takes. Send a shorter one.")
+}
+
+pub(crate) fn too_many_failures(retry_after_s: u64) -> String {
+    format!(
+        "Too many invalid API keys came from this address. Try again in {retry_after_s} seconds with a valid key."
+    )
+}
+
+pub(crate) fn no_scope(scope: &str) -> String {
+    format!("This API key lacks the scope \"{scope}\". Use a key that has it.")
+}
+
+pub(crate) fn unknown_model(name: &str) -> String {
+    let name: String = name.chars().take(limits::MODEL_NAME_BYTES).collect();
+    format!(
+        "The model `{name}` does not exist or you do not have access to it. GET /v1/models lists what you can use."
+    )
+}
+
+pub(crate) fn not_enough(asked: MicroUsd, affordable: MicroUsd, max_tokens: u32) -> String {
+    let change = if max_tokens == 0 {
+        "Even one token does not fit: shorten the prompt, choose a cheaper model, or add credits.".to_owned()
+    } else {
+        format!(
+            "Lower max_tokens to {max_tokens} or less, send the header \"X-Freeside-Clamp: affordable\" to have it lowered \
+             for you, or add credits."
+        )
+    };
+    format!(
+        "This request may cost up to {asked} micro-USD (${}) and {affordable} micro-USD (${}) are available. {change}",
+        asked.to_usd(),
+        affordable.to_usd()
+    )
+}
+
+pub(crate) fn over_cap(limit: MicroUsd, used: MicroUsd, asked: MicroUsd) -> String {
+    format!(
+        "The community's monthly budget of {limit} micro-USD (${}) has {used} used or held, and this request may cost up to \
+         {asked}. Ask a community admin to raise the cap, lower max_tokens, or wait for the next month (UTC).",
+        limit.to_usd()
+    )
+}
+
+pub(crate) fn owing(owed: MicroUsd) -> String {
+    format!(
+        "The account owes {owed} micro-USD (${}) from an earlier answer or refund. Add credits to settle it, then ask again.",
+        owed.to_usd()
+    )
+}
+
+pub(crate) fn limited(limited: &Limited) -> String {
+    let wait = limited.retry_after.as_secs().max(1);
+    let headers = &limited.headers;
+    match (limited.which, limited.never_fits) {
+        (identity::Which::RequestsPerMinute, _) => {
+            format!("The key's limit of {} requests per minute is reached. Try again in {wait} s.", headers.limit_requests)
+        }
+        (identity::Which::TokensPerDay, false) => format!(
+            "The key's limit of {} tokens per day leaves {} and this request may use more. Lower max_tokens or shorten the \
+             prompt; the day ends in {wait} s (00:00 UTC).",
+            headers.limit_tokens, headers.remaining_tokens
+        ),
+        (identity::Which::TokensPerDay, true) => format!(
+            "This request may use more than the key's whole limit of {} tokens per day, so waiting does not help. Lower \
+             max_tokens or shorten the prompt.",
+            headers.limit_tokens
+        ),
+    }
+}
+
+pub(crate) fn broken(message: &str, cost: MicroUsd) -> String {
+    if cost == MicroUsd::ZERO {
+        format!("{message} Nothing was charged; try again.")
+    } else {
+        format!("{message} {cost} micro-USD were charged for what had been delivered.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_for_money_says_what_was_asked_what_is_there_and_what_to_change() {
+        let text = not_enough(MicroUsd(12_345), MicroUsd(100), 37);
+        for part in ["12345", "$0.012345", "100", "max_tokens to 37", "X-Freeside-Clamp: affordable"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(not_enough(MicroUsd(5), MicroUsd(0), 0).contains("add credits"));
+    }
+
+    #[test]
+    fn a_very_long_model_name_is_not_echoed_whole() {
+        assert!(unknown_model(&"x".repeat(100_000)).len() < 500);
+    }
+}

@@ -1,0 +1,106 @@
+//! The database of a process: an address that was given, or the embedded cluster.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use cluster::{Cluster, Search, roles};
+use sqlx::migrate::Migrator;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection, PgConnection, PgPool};
+
+use crate::config::Settings;
+
+/// The schema of this version.
+pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+
+/// The embedded database's name.
+const NAME: &str = "freeside";
+/// Connections for everything but the ledger's writers, which have their own.
+const CONNECTIONS: u32 = 20;
+/// SPEC §12: a place at the database within 5 s, or 503.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// An open database with the right schema.
+pub(crate) struct Books {
+    /// For everybody but the ledger's writers.
+    pub(crate) pool: PgPool,
+    /// Where the writers connect, past any pooler.
+    pub(crate) direct_url: String,
+    /// The embedded cluster, when it is that.
+    pub(crate) cluster: Option<std::sync::Arc<Cluster>>,
+}
+
+impl Books {
+    /// Closes the pool, and stops the embedded cluster.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        self.pool.close().await;
+        if let Some(cluster) = self.cluster {
+            cluster.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens the database. The embedded one is migrated on the way; one that was given must have been (`freeside migrate`).
+pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Books> {
+    let (url, direct_url, cluster) = match &settings.database.url {
+        Some(url) => {
+            let direct = settings.database.direct_url.as_ref().unwrap_or(url);
+            (url.reveal().to_owned(), direct.reveal().to_owned(), None)
+        }
+        None => {
+            let cluster = embedded(settings).await?;
+            let url = cluster.url(roles::APP, NAME);
+            (url.clone(), url, Some(std::sync::Arc::new(cluster)))
+        }
+    };
+    let pool = PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .acquire_timeout(WAIT)
+        .connect(&url)
+        .await
+        .context("the database does not let the application in")?;
+    check_schema(&pool).await?;
+    Ok(Books { pool, direct_url, cluster })
+}
+
+async fn embedded(settings: &Settings) -> anyhow::Result<Cluster> {
+    let mut start = cluster::Settings::new(&settings.data_dir);
+    start.search = Search { folder: settings.database.postgres_bin.clone(), ..Search::default() };
+    let cluster = Cluster::start(start).await?;
+    cluster.prepare_database(NAME).await?;
+    apply(&cluster.url(roles::OWNER, NAME)).await?;
+    Ok(cluster)
+}
+
+/// Brings the database to this version's schema: as its owner, past any pooler.
+pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    match settings.database.for_migrations() {
+        Some(url) => apply(url.reveal()).await,
+        None => embedded(settings).await?.stop().await.map_err(Into::into),
+    }
+}
+
+async fn apply(url: &str) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect(url).await.context("the database does not let the owner in")?;
+    MIGRATOR.run(&mut connection).await.context("the schema could not be brought up to date")?;
+    connection.close().await?;
+    Ok(())
+}
+
+/// The newest migration that the database has must be the newest that this binary knows, or a newer one: old code runs
+/// on a schema that was expanded, and never on one that lacks a table.
+async fn check_schema(pool: &PgPool) -> anyhow::Result<()> {
+    let found = schema_version(pool).await;
+    let wanted = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
+    match found {
+        Ok(found) if found >= wanted => Ok(()),
+        Ok(found) => anyhow::bail!("the database has schema {found}, this version needs {wanted}: run `freeside migrate` first"),
+        Err(_) => anyhow::bail!("the database has no schema yet: run `freeside migrate` first"),
+    }
+}
+
+/// The newest migration in the database.
+pub(crate) async fn schema_version(pool: &PgPool) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("select coalesce(max(version), 0) from schema_version").fetch_one(pool).await
+}

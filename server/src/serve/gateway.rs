@@ -1,0 +1,137 @@
+//! The gateway: the domain with everything that it needs, behind the doors.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use identity::{KeyRing, Limits, Peppers, ServiceKeyError, ServiceKeys};
+use ledger::{Lease, Ledger, Writers};
+use metrics_exporter_prometheus::PrometheusHandle;
+use types::Clock;
+
+use super::database::{self, Books, MIGRATOR};
+use crate::config::{Environment, Settings};
+use crate::routes::{self, AppState, Check, OperatorToken};
+
+/// A process that died keeps its holds for so long (SPEC §2).
+const LEASE: std::time::Duration = std::time::Duration::from_secs(5 * 60);
+
+/// The domain of this process and what keeps it alive.
+pub(crate) struct Core {
+    pub(crate) ctx: Arc<domain::Ctx>,
+    service_keys: Arc<ServiceKeys>,
+    writers: Writers,
+    lease: Lease,
+}
+
+impl Core {
+    /// Waits until the ledger has answered everything. The doors are closed by now.
+    pub(crate) async fn finish(self) {
+        /// A turn that hangs on to the context must not hang the stop: its hold goes to the sweep.
+        const LAST_ANSWERS: std::time::Duration = std::time::Duration::from_secs(10);
+        drop(self.ctx);
+        if tokio::time::timeout(LAST_ANSWERS, self.writers.finished()).await.is_err() {
+            tracing::warn!("turns were still running at the end; their holds are left to the sweep");
+        }
+        drop(self.lease);
+    }
+}
+
+/// Opens the ledger, the key ring and the way to the engine.
+pub(crate) async fn core(settings: &Settings, books: &Books, clock: &Clock, finn: SocketAddr) -> anyhow::Result<Core> {
+    let service_keys = Arc::new(service_keys(settings, clock)?);
+    let peppers = settings.peppers.iter().map(|(version, secret)| (*version, secret.into())).collect();
+    let peppers = Peppers::new(peppers)?;
+    let mut ledger_settings = ledger::Settings::new(&books.direct_url, clock.clone()).context("DATABASE_DIRECT_URL")?;
+    ledger_settings.writers = 2;
+    let (ledger, writers) = Ledger::start(&ledger_settings);
+    let name = format!("{} on pid {}", settings.roles, std::process::id());
+    let lease = Lease::take(books.pool.clone(), &name, LEASE).await?;
+    let prices = prices_of(&settings.catalog);
+    let mut connection = books.pool.acquire().await?;
+    let price_version = ledger::report::price_version(&mut connection, &prices, clock.now()).await?;
+    drop(connection);
+    let engine = domain::engine::Engine::new(&settings.finn_url_at(finn), Arc::clone(&service_keys), clock.clone())
+        .context("LOA_FINN_URL")?;
+    let ctx = domain::Ctx {
+        clock: clock.clone(),
+        db: books.pool.clone(),
+        ledger,
+        catalog: Arc::clone(&settings.catalog),
+        keys: KeyRing::new(books.pool.clone(), peppers, clock.clone()),
+        limits: Limits::new(clock.clone()),
+        engine,
+        owner: lease.owner(),
+        price_version,
+        live: domain::turn::Live::default(),
+        sandbox: domain::sandbox::Minted::default(),
+    };
+    Ok(Core { ctx: Arc::new(ctx), service_keys, writers, lease })
+}
+
+/// The signing keys; development makes its first one itself.
+fn service_keys(settings: &Settings, clock: &Clock) -> anyhow::Result<ServiceKeys> {
+    let path = settings.signing_keys.path();
+    match ServiceKeys::load(path, clock.clone()) {
+        Err(ServiceKeyError::Missing { .. }) if settings.environment == Environment::Development => {
+            match ServiceKeys::bootstrap(path, clock.clone()) {
+                // Another process of this folder was quicker; its key is as good.
+                Err(ServiceKeyError::AlreadyThere { .. }) => Ok(ServiceKeys::load(path, clock.clone())?),
+                made => Ok(made?),
+            }
+        }
+        loaded => Ok(loaded?),
+    }
+}
+
+/// The price list as text: what a charge's price version stands for.
+fn prices_of(catalog: &types::catalog::Catalog) -> String {
+    let prices: std::collections::BTreeMap<&str, [i64; 2]> = catalog
+        .models
+        .iter()
+        .map(|(id, model)| (id.as_str(), [model.input_micro_per_million, model.output_micro_per_million]))
+        .collect();
+    serde_json::to_string(&prices).expect("names and numbers serialise")
+}
+
+/// The doors.
+pub(crate) fn router(settings: &Settings, core: &Core, metrics: &PrometheusHandle, bound: SocketAddr) -> Router {
+    routes::router(AppState {
+        ctx: Arc::clone(&core.ctx),
+        service_keys: Arc::clone(&core.service_keys),
+        metrics: metrics.clone(),
+        operator_token: settings.operator_token.as_ref().map(|token| OperatorToken::new(token.reveal())),
+        trusted_proxies: settings.trusted_proxies.clone(),
+        checks: checks(&core.ctx),
+        public_url: settings.public_url_at(bound).trim_end_matches('/').to_owned(),
+        version: env!("CARGO_PKG_VERSION"),
+    })
+}
+
+fn checks(ctx: &Arc<domain::Ctx>) -> Vec<Check> {
+    let (for_schema, for_engine, for_ledger) = (Arc::clone(ctx), Arc::clone(ctx), Arc::clone(ctx));
+    vec![
+        Check::new("database", move || {
+            let ctx = Arc::clone(&for_schema);
+            async move {
+                let wanted = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
+                match database::schema_version(&ctx.db).await {
+                    Ok(found) if found >= wanted => Ok(format!("schema {found}")),
+                    Ok(found) => Err(format!("schema {found}, this version needs {wanted}")),
+                    Err(_) => Err("the database does not answer".to_owned()),
+                }
+            }
+        }),
+        Check::new("engine", move || {
+            let ctx = Arc::clone(&for_engine);
+            async move {
+                if ctx.engine.is_healthy().await { Ok("answers".to_owned()) } else { Err("does not answer".to_owned()) }
+            }
+        }),
+        Check::new("ledger", move || {
+            let queued = for_ledger.ledger.queued();
+            std::future::ready(Ok(format!("{queued} operations wait")))
+        }),
+    ]
+}

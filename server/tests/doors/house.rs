@@ -1,0 +1,166 @@
+//! Everything that an answer needs, started for one test.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt as _;
+use domain::Ctx;
+use identity::{ApiKey, KeyKind, KeyLimits, KeyRequest, KeyRing, Limits, Peppers, Scopes, Secret, ServiceKeys};
+use ledger::{AccountKey, Ledger, Op, Source};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use server::routes::{AppState, Check, OperatorToken, router};
+use testing::postgres::TestDatabase;
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use types::catalog::{Catalog, DEFAULT_TOML};
+use types::{AccountId, Clock, CommunityId, LotId, MicroUsd};
+
+/// A chunk each 20 ms is what people see; tests do not wait.
+const PACE: Duration = Duration::ZERO;
+/// How long a condition may take to come true on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct House {
+    pub(crate) address: SocketAddr,
+    pub(crate) ctx: Arc<Ctx>,
+    pub(crate) database: TestDatabase,
+    _lease: ledger::Lease,
+    _service_keys: tempfile::TempDir,
+    _servers: JoinSet<()>,
+}
+
+impl House {
+    pub(crate) async fn open() -> Self {
+        let database = TestDatabase::new().await;
+        let clock = Clock::system();
+        let catalog = Arc::new(Catalog::parse(DEFAULT_TOML).expect("the default is sound"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let service_keys = Arc::new(ServiceKeys::bootstrap(folder.path(), clock.clone()).expect("new keys"));
+        let front = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let back = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = front.local_addr().expect("bound");
+        let finn_url = format!("http://{}", back.local_addr().expect("bound"));
+
+        let mut servers = JoinSet::new();
+        let settings = finn::Settings {
+            catalog: Arc::clone(&catalog),
+            jwks_url: format!("http://{address}/.well-known/jwks.json"),
+            keys: BTreeMap::new(),
+            base_urls: BTreeMap::new(),
+            scripted_pace: PACE,
+            clock: clock.clone(),
+            render_metrics: None,
+        };
+        let engine = finn::Engine::new(settings, Arc::new(finn::MemoryReplay::new()), Arc::new(finn::Discard));
+        servers.spawn(finn::serve(back, engine.expect("sound settings"), std::future::pending()));
+
+        let lease = ledger::Lease::take(database.pool.clone(), "test", Duration::from_mins(5)).await.expect("a lease");
+        let books = ledger::Settings::new(&database.url(), clock.clone()).expect("a URL");
+        let (ledger, _writers) = Ledger::start(&books);
+        let mut connection = database.pool.acquire().await.expect("a connection");
+        let price_version = ledger::report::price_version(&mut connection, "{}", clock.now()).await.expect("stored");
+        let pepper = BTreeMap::from([(1, Secret::new("a pepper for tests that is long enough"))]);
+        let peppers = Peppers::new(pepper).expect("long enough");
+        let ctx = Arc::new(Ctx {
+            keys: KeyRing::new(database.pool.clone(), peppers, clock.clone()),
+            limits: Limits::new(clock.clone()),
+            engine: domain::engine::Engine::new(&finn_url, Arc::clone(&service_keys), clock.clone()).expect("a URL"),
+            owner: lease.owner(),
+            clock,
+            db: database.pool.clone(),
+            ledger,
+            catalog,
+            price_version,
+            live: domain::turn::Live::default(),
+            sandbox: domain::sandbox::Minted::default(),
+        });
+        let app = router(AppState {
+            ctx: Arc::clone(&ctx),
+            service_keys,
+            metrics: PrometheusBuilder::new().build_recorder().handle(),
+            operator_token: Some(OperatorToken::new("operator")),
+            trusted_proxies: "127.0.0.1".parse().expect("an address"),
+            checks: vec![Check::new("books", || async { Ok("open".to_owned()) })],
+            public_url: format!("http://{address}"),
+            version: "0.0.0",
+        });
+        let service = app.into_make_service_with_connect_info::<SocketAddr>();
+        let front = front.tap_io(|stream| stream.set_nodelay(true).expect("a fresh socket"));
+        servers.spawn(async move { axum::serve(front, service).await.expect("it serves until it is dropped") });
+        Self { address, ctx, database, _lease: lease, _service_keys: folder, _servers: servers }
+    }
+
+    /// A developer with a live key and `credit`.
+    pub(crate) async fn payer(&self, credit: MicroUsd) -> Payer {
+        self.payer_with(credit, KeyLimits { requests_per_minute: 10_000, tokens_per_day: 100_000_000 }, Scopes::developer())
+            .await
+    }
+
+    pub(crate) async fn payer_with(&self, credit: MicroUsd, limits: KeyLimits, scopes: Scopes) -> Payer {
+        let (community, account) = (CommunityId(self.ctx.clock.big_id()), AccountId(self.ctx.clock.big_id()));
+        let key = AccountKey { community, account };
+        let mut tx = self.database.pool.begin().await.expect("a transaction");
+        sqlx::query("insert into community (id, slug, name, created_at) values ($1, $2, 'test', $3)")
+            .bind(community.0)
+            .bind(format!("test-{community}"))
+            .bind(self.ctx.clock.now())
+            .execute(&mut *tx)
+            .await
+            .expect("a community");
+        ledger::open_account(&mut tx, &self.ctx.clock, key, None).await.expect("an account");
+        tx.commit().await.expect("committed");
+        if credit > MicroUsd::ZERO {
+            let mint = Op::Mint {
+                key,
+                id: LotId(self.ctx.clock.uuid_v7()),
+                source: Source::Grant,
+                amount: credit.0,
+                expires_at: self.ctx.clock.now() + time::Duration::days(1),
+            };
+            self.ctx.ledger.submit(mint).await.expect("minted");
+        }
+        let request = KeyRequest { community, account, name: "test".to_owned(), kind: KeyKind::Live, scopes, limits };
+        let made = self.ctx.keys.create(request).await.expect("a key");
+        Payer { key, api_key: made.secret.reveal().to_owned(), key_id: made.key.public_id }
+    }
+
+    /// The caller as the doors see it.
+    pub(crate) async fn known(&self, payer: &Payer) -> Arc<ApiKey> {
+        self.ctx.keys.authenticate(&payer.api_key, [127, 0, 0, 1].into()).await.expect("a good key")
+    }
+
+    pub(crate) async fn balance(&self, payer: &Payer) -> ledger::report::Balance {
+        let mut connection = self.database.pool.acquire().await.expect("a connection");
+        let balance = ledger::report::balance(&mut connection, payer.key).await.expect("readable");
+        balance.expect("the account is there")
+    }
+
+    /// Waits until no turn runs and no hold is open, then looks at the sums.
+    pub(crate) async fn settled(&self, payer: &Payer) -> ledger::report::Balance {
+        let started = tokio::time::Instant::now();
+        loop {
+            let balance = self.balance(payer).await;
+            if balance.held == 0 && self.ctx.live.count() == 0 {
+                let spread = balance.available + balance.held + balance.spent + balance.expired + balance.reversed;
+                assert_eq!(balance.minted, spread, "every micro-USD is somewhere");
+                return balance;
+            }
+            assert!(started.elapsed() < PATIENCE, "a hold stayed open: {balance:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub(crate) fn today(&self) -> OffsetDateTime {
+        self.ctx.clock.now()
+    }
+}
+
+/// Who pays, and with which key.
+pub(crate) struct Payer {
+    pub(crate) key: AccountKey,
+    pub(crate) api_key: String,
+    pub(crate) key_id: String,
+}

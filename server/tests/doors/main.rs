@@ -1,0 +1,12 @@
+//! The doors from outside: a real socket, a real PostgreSQL, the real engine with its scripted models.
+//!
+//! Each test asks as a client would and looks at the books afterwards. What the vendors' own SDKs make of the answers
+//! is `end2end/sdk`'s to show.
+
+mod abuse;
+mod client;
+mod dialects;
+mod house;
+mod keys;
+mod money;
+mod operations;
