@@ -6,6 +6,7 @@
 
 mod commands;
 mod database;
+mod descriptors;
 mod engine;
 mod gateway;
 mod http;
@@ -38,7 +39,9 @@ pub async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
     let clock = Clock::system();
     let metrics = install_metrics()?;
     let stop = stop_signal()?;
-    if roles.has(Role::Bots) && !(roles.has(Role::Gateway) || roles.has(Role::Worker) || roles.has(Role::Finn)) {
+    if roles.has(Role::Bots)
+        && !(roles.has(Role::Gateway) || roles.has(Role::Worker) || roles.has(Role::Finn))
+    {
         anyhow::bail!("the role bots has nothing to run yet: Discord and Telegram come later");
     }
 
@@ -65,7 +68,7 @@ pub async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
     }
     let mut jobs = tokio::task::JoinSet::new();
     if let (Some(core), Some(books)) = (&core, &books) {
-        jobs::start(&mut jobs, &roles, &core.ctx, books);
+        jobs::start(&mut jobs, &settings, &roles, &core.ctx, books);
     }
     if let (Some(listener), Some(core)) = (gateway_socket, &core) {
         let router = gateway::router(&settings, core, &metrics, addresses.gateway);
@@ -96,7 +99,11 @@ pub async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn bind(wanted: bool, address: std::net::SocketAddr, variable: &str) -> anyhow::Result<Option<TcpListener>> {
+async fn bind(
+    wanted: bool,
+    address: std::net::SocketAddr,
+    variable: &str,
+) -> anyhow::Result<Option<TcpListener>> {
     if !wanted {
         return Ok(None);
     }
@@ -133,7 +140,8 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
 
 fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     /// From a tenth of a millisecond, a good commit, to a minute, the longest wait for a token.
-    const SECONDS: [f64; 14] = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 20.0, 60.0];
+    const SECONDS: [f64; 14] =
+        [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 20.0, 60.0];
     const OPERATIONS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?

@@ -1,15 +1,15 @@
 //! `make bench`: the benchmark crate, on a release build.
 
-use anyhow::bail;
-
 use crate::install::{self, Need};
 use crate::shell;
 
-/// Runs the crate `bench`, which prints the machine and its load beside every figure.
+/// Builds the product and the crate `bench`, and runs it: without arguments everything, written to `docs/benchmarks.md`.
 pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<()> {
-    if !shell::root().join("crates/bench/Cargo.toml").is_file() {
-        bail!("there is no benchmark yet: it will be the crate `crates/bench`");
-    }
     install::ensure(&[Need::Postgres])?;
-    shell::cargo(["run", "--release", "--locked", "--package", "bench", "--"]).args(arguments).run()
+    // One package selection for both: another one would unify features anew and build everything twice.
+    shell::cargo(["build", "--release", "--locked", "--package", "bench", "--package", "server"]).run()?;
+    let program = shell::built("../release/bench")?;
+    let everything = ["all".to_owned()];
+    let arguments = if arguments.is_empty() { &everything[..] } else { arguments };
+    shell::step(program, arguments).run()
 }

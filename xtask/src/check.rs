@@ -9,6 +9,7 @@ use anyhow::bail;
 use crate::advisories;
 use crate::install::{self, Need};
 use crate::shell::{self, cargo};
+use crate::sql;
 
 /// A name and what it runs.
 type Step = (&'static str, fn() -> anyhow::Result<()>);
@@ -16,7 +17,7 @@ type Step = (&'static str, fn() -> anyhow::Result<()>);
 /// Runs all steps.
 pub(crate) fn check() -> anyhow::Result<()> {
     install::ensure(&[Need::Wasm])?;
-    let steps: [Step; 6] = [
+    let steps: [Step; 7] = [
         ("fmt", || cargo(["fmt", "--all", "--check"]).run()),
         ("clippy", || {
             cargo([
@@ -40,6 +41,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
             let doc = ["doc", "--workspace", "--no-deps", "--locked", "--quiet", "--document-private-items"];
             cargo(doc).env("RUSTDOCFLAGS", "-D warnings").run()
         }),
+        ("sql", sql::check),
         ("deny", deny),
         // The whole workspace is selected so that dependencies are those which `make test` compiles.
         ("tidy", || cargo(["test", "--workspace", "--locked", "--quiet", "--test", "tidy"]).run()),

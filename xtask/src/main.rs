@@ -1,4 +1,4 @@
-//! The tasks behind the Makefile: install what is missing, run, test, check, bench, format.
+//! The tasks behind the Makefile: install what is missing, run, test, check, bench, format, ask about SQL.
 //!
 //! What always holds: a task prints what it does before it does it, and its exit code is the truth.
 //! When nothing is missing, nothing is installed and no package manager is called.
@@ -13,6 +13,7 @@ mod install;
 mod run;
 mod sdk;
 mod shell;
+mod sql;
 mod test;
 mod test_cluster;
 
@@ -47,7 +48,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Format check, clippy, wasm, docs, dependencies, tidy
+    /// Format check, clippy, wasm, docs, SQL, dependencies, tidy
     Check,
     /// Measure, on a release build
     Bench {
@@ -57,6 +58,12 @@ enum Task {
     },
     /// Format the code
     Fmt,
+    /// Ask a database about every statement, and keep its answers in `.sqlx`
+    Sqlx {
+        /// Only say whether `.sqlx` is up to date
+        #[arg(long)]
+        check: bool,
+    },
     /// Install the vendors' SDKs that the tests speak to the server with
     SetupSdk,
 }
@@ -69,6 +76,8 @@ fn main() -> ExitCode {
         Task::Check => check::check(),
         Task::Bench { arguments } => bench::bench(&arguments),
         Task::Fmt => shell::cargo(["fmt", "--all"]).run(),
+        Task::Sqlx { check: true } => sql::check(),
+        Task::Sqlx { check: false } => sql::write(),
         Task::SetupSdk => sdk::setup(),
     };
     exit(done.map(|()| ExitCode::SUCCESS))

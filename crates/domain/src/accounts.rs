@@ -40,6 +40,9 @@ pub enum RegisterError {
         /// Seconds until the oldest of them is an hour old.
         retry_after_s: u32,
     },
+    /// Sign-up is switched off here.
+    #[error("sign-up is switched off")]
+    Off,
     /// A surprise.
     #[error("unexpected")]
     Unexpected(#[from] anyhow::Error),
@@ -53,6 +56,9 @@ impl From<sqlx::Error> for RegisterError {
 
 /// Signs a developer up: a community of their own, an account, a sandbox key. All of it or nothing.
 pub async fn register(ctx: &Ctx, name: &str, address: IpAddr) -> Result<Registered, RegisterError> {
+    if !ctx.sign_up {
+        return Err(RegisterError::Off);
+    }
     let name = name.trim();
     if name.is_empty() || name.chars().count() > NAME_CHARACTERS_AT_MOST || name.chars().any(char::is_control)
     {
@@ -64,21 +70,23 @@ pub async fn register(ctx: &Ctx, name: &str, address: IpAddr) -> Result<Register
     let community = CommunityId(ctx.clock.big_id());
     let account = AccountId(ctx.clock.big_id());
     let developer_id = ctx.clock.big_id();
-    sqlx::query("insert into community (id, slug, name, created_at) values ($1, $2, $3, $4)")
-        .bind(community.0)
-        .bind(format!("dev-{community}"))
-        .bind(name)
-        .bind(now)
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query(
-        "insert into developer (id, name, community_id, account_id, created_at) values ($1, $2, $3, $4, $5)",
+    sqlx::query!(
+        "insert into community (id, slug, name, created_at) values ($1, $2, $3, $4)",
+        community.0,
+        format!("dev-{community}"),
+        name,
+        now
     )
-    .bind(developer_id)
-    .bind(name)
-    .bind(community.0)
-    .bind(account.0)
-    .bind(now)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "insert into developer (id, name, community_id, account_id, created_at) values ($1, $2, $3, $4, $5)",
+        developer_id,
+        name,
+        community.0,
+        account.0,
+        now
+    )
     .execute(&mut *tx)
     .await?;
     ledger::open_account(&mut tx, &ctx.clock, AccountKey { community, account }, None).await?;
@@ -96,14 +104,12 @@ async fn count_signup(
 ) -> Result<(), RegisterError> {
     let hour_ago = now - Duration::hours(1);
     let address = address.to_canonical().to_string();
-    sqlx::query("select pg_advisory_xact_lock(hashtextextended('signup ' || $1, 0))")
-        .bind(&address)
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended('signup ' || $1, 0))", address)
         .execute(&mut *tx)
         .await?;
-    sqlx::query("delete from signup where at <= $1").bind(hour_ago).execute(&mut *tx).await?;
-    let earlier: Vec<OffsetDateTime> =
-        sqlx::query_scalar("select at from signup where address = $1::inet order by at")
-            .bind(&address)
+    sqlx::query!("delete from signup where at <= $1", hour_ago).execute(&mut *tx).await?;
+    let earlier =
+        sqlx::query_scalar!("select at from signup where address = $1::text::inet order by at", address)
             .fetch_all(&mut *tx)
             .await?;
     if i64::try_from(earlier.len()).unwrap_or(i64::MAX) >= SIGNUPS_PER_HOUR {
@@ -111,12 +117,15 @@ async fn count_signup(
         let wait = (oldest - hour_ago).whole_seconds().clamp(1, 3_600);
         return Err(RegisterError::TooMany { retry_after_s: u32::try_from(wait).unwrap_or(3_600) });
     }
-    sqlx::query("insert into signup (address, at) values ($1::inet, $2)")
-        .bind(&address)
-        .bind(now)
+    sqlx::query!("insert into signup (address, at) values ($1::text::inet, $2)", address, now)
         .execute(&mut *tx)
         .await?;
     Ok(())
+}
+
+/// Whether nobody has signed up yet: a fresh installation shows its owner around.
+pub async fn nobody_yet(ctx: &Ctx) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(r#"select not exists (select from developer) as "nobody!""#).fetch_one(&ctx.db).await
 }
 
 /// Why there is no live key.

@@ -263,7 +263,7 @@ fn warn_of_another_contract(map: &HeaderMap) {
                 ?version,
                 ours = s2s::CONTRACT_VERSION,
                 "the engine speaks another contract version"
-            )
+            );
         });
     }
 }

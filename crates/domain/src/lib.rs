@@ -37,6 +37,8 @@ pub struct Ctx {
     pub owner: OwnerId,
     /// The price list in force.
     pub price_version: i32,
+    /// Whether developers may sign up (`FEATURE_API_KEYS_ENABLED`); keys that were made work either way.
+    pub sign_up: bool,
     /// Turns that run in this process.
     pub live: turn::Live,
     /// Sandbox days that were minted.

@@ -102,7 +102,7 @@ pub async fn start(ctx: &Arc<Ctx>, key: &Arc<ApiKey>, ask: Ask) -> Result<Starte
     seed_limits(ctx, key).await?;
     let admission = ctx.limits.admit(key, worst.tokens()).map_err(Refusal::Limited)?;
     sandbox::ensure(ctx, key).await.map_err(busy)?;
-    let rate = admission.headers.clone();
+    let rate = admission.headers;
     if ask.clamp {
         clamp(ctx, key, &mut worst).await?;
     }
@@ -292,17 +292,18 @@ async fn seed_limits(ctx: &Ctx, key: &ApiKey) -> Result<(), Refusal> {
         return Ok(());
     }
     let day = ctx.clock.now().date();
-    let mut connection = ctx.db.acquire().await.map_err(anyhow::Error::from)?;
-    let used = ledger::report::tokens_of_key(&mut connection, key.community, key.id.0, day)
-        .await
-        .map_err(anyhow::Error::from)?;
+    let used = async {
+        let mut connection = ctx.db.acquire().await?;
+        ledger::report::tokens_of_key(&mut connection, key.community, key.id.0, day).await
+    };
+    let used = used.await.map_err(|error| Refusal::unread(error.into()))?;
     ctx.limits.seed(key, day, u64::try_from(used).unwrap_or(0));
     Ok(())
 }
 
 /// Lowers `max_tokens` to what the balance pays for, when the caller opted in.
 async fn clamp(ctx: &Ctx, key: &ApiKey, worst: &mut WorstCase) -> Result<(), Refusal> {
-    let balance = reports::balance(ctx, key).await?;
+    let balance = reports::balance(ctx, key).await.map_err(Refusal::unread)?;
     let available = MicroUsd(balance.map_or(0, |balance| balance.available));
     let affordable = worst.affordable(available);
     if affordable > 0 {

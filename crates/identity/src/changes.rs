@@ -29,7 +29,7 @@ const KEPT: Duration = Duration::days(1);
 pub(crate) const API_KEY: &str = "api_key";
 
 /// One row.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     id: i64,
     pub(crate) topic: String,
@@ -43,10 +43,7 @@ pub(crate) async fn announce(
     subject: &str,
     at: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("insert into changes (topic, subject, at) values ($1, $2, $3)")
-        .bind(topic)
-        .bind(subject)
-        .bind(at)
+    sqlx::query!("insert into changes (topic, subject, at) values ($1, $2, $3)", topic, subject, at)
         .execute(db)
         .await?;
     Ok(())
@@ -54,7 +51,7 @@ pub(crate) async fn announce(
 
 /// Drops rows that everyone has read long ago.
 pub(crate) async fn prune(db: &PgPool, now: OffsetDateTime) -> Result<(), sqlx::Error> {
-    sqlx::query("delete from changes where at < $1").bind(now - KEPT).execute(db).await?;
+    sqlx::query!("delete from changes where at < $1", now - KEPT).execute(db).await?;
     Ok(())
 }
 
@@ -72,15 +69,16 @@ impl Tail {
     /// while the rows are being applied reads them again.
     pub(crate) async fn read(&self, db: &PgPool) -> Result<Vec<Change>, sqlx::Error> {
         let skipped: Vec<i64> = self.skipped.keys().copied().collect();
-        sqlx::query_as(
+        sqlx::query_as!(
+            Change,
             "select id, topic, subject from changes
              where id > coalesce($1, (select coalesce(max(id), 0) from changes) - $2) or id = any($3)
              order by id limit $4",
+            self.highest,
+            START_BEHIND,
+            &skipped,
+            MAX_ROWS
         )
-        .bind(self.highest)
-        .bind(START_BEHIND)
-        .bind(skipped)
-        .bind(MAX_ROWS)
         .fetch_all(db)
         .await
     }

@@ -15,28 +15,34 @@ pub async fn open_account(
     holder: Option<&str>,
 ) -> Result<(), sqlx::Error> {
     let month = month_of(clock.now());
-    sqlx::query("insert into book (community_id, cap_month) values ($1, $2) on conflict do nothing")
-        .bind(key.community.0)
-        .bind(month)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query("insert into account (community_id, id, cap_month, holder) values ($1, $2, $3, $4) on conflict do nothing")
-        .bind(key.community.0)
-        .bind(key.account.0)
-        .bind(month)
-        .bind(holder)
-        .execute(&mut *connection)
-        .await?;
+    sqlx::query!(
+        "insert into book (community_id, cap_month) values ($1, $2) on conflict do nothing",
+        key.community.0,
+        month
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "insert into account (community_id, id, cap_month, holder) values ($1, $2, $3, $4) on conflict do nothing",
+        key.community.0,
+        key.account.0,
+        month,
+        holder
+    )
+    .execute(&mut *connection)
+    .await?;
     Ok(())
 }
 
 /// Sets or lifts (`None`) a community's monthly cap in micro-USD. `false`: no such community.
 pub async fn set_community_cap(connection: &mut PgConnection, community: CommunityId, limit: Option<i64>) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query("update book set cap_limit = $2, version = version + 1 where community_id = $1")
-        .bind(community.0)
-        .bind(limit)
-        .execute(connection)
-        .await?;
+    let done = sqlx::query!(
+        "update book set cap_limit = $2, version = version + 1 where community_id = $1",
+        community.0,
+        limit
+    )
+    .execute(connection)
+    .await?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -47,12 +53,14 @@ pub async fn set_account_cap(
     account: AccountId,
     limit: Option<i64>,
 ) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query("update account set cap_limit = $3, version = version + 1 where community_id = $1 and id = $2")
-        .bind(community.0)
-        .bind(account.0)
-        .bind(limit)
-        .execute(connection)
-        .await?;
+    let done = sqlx::query!(
+        "update account set cap_limit = $3, version = version + 1 where community_id = $1 and id = $2",
+        community.0,
+        account.0,
+        limit
+    )
+    .execute(connection)
+    .await?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -63,15 +71,15 @@ pub(crate) async fn freeze(
     what: &str,
     now: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
+    sqlx::query!(
         "with f as (update account set frozen_at = coalesce(frozen_at, $3), version = version + 1
          where community_id = $1 and id = $2 returning 1)
          insert into violation (community_id, account_id, found_at, what) select $1, $2, $3, $4 from f",
+        key.community.0,
+        key.account.0,
+        now,
+        what
     )
-    .bind(key.community.0)
-    .bind(key.account.0)
-    .bind(now)
-    .bind(what)
     .execute(connection)
     .await?;
     Ok(())
@@ -79,16 +87,16 @@ pub(crate) async fn freeze(
 
 /// Lifts a freeze after a person looked; the note stays with the violations it resolves. `false`: it was not frozen.
 pub async fn unfreeze(connection: &mut PgConnection, clock: &Clock, key: AccountKey, note: &str) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
+    let done = sqlx::query!(
         "with v as (update violation set resolved_at = $3, note = $4
          where community_id = $1 and account_id = $2 and resolved_at is null)
          update account set frozen_at = null, version = version + 1
          where community_id = $1 and id = $2 and frozen_at is not null",
+        key.community.0,
+        key.account.0,
+        clock.now(),
+        note
     )
-    .bind(key.community.0)
-    .bind(key.account.0)
-    .bind(clock.now())
-    .bind(note)
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)

@@ -27,7 +27,7 @@ pub struct Difference {
 }
 
 /// Sums over an account's journal up to `seq`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sums {
     seq: i64,
     rows: i64,
@@ -54,7 +54,7 @@ impl Sums {
     }
 }
 
-#[derive(sqlx::FromRow)]
+/// An account's counters, and its sums over the journal rows after those that are known (`j_…`).
 struct Row {
     id: i64,
     seq: i64,
@@ -68,12 +68,6 @@ struct Row {
     open_holds: i64,
     open_lots: i64,
     last_balance: Option<i64>,
-    #[sqlx(flatten)]
-    later: JournalSums,
-}
-
-#[derive(sqlx::FromRow)]
-struct JournalSums {
     j_seq: i64,
     j_rows: i64,
     j_minted: i64,
@@ -94,12 +88,15 @@ async fn compare(
     let from: Vec<i64> = accounts.iter().map(|(_, sums)| sums.seq).collect();
     let known: HashMap<i64, Sums> = accounts.iter().copied().collect();
     // One statement is one snapshot, whatever the isolation level.
-    let rows: Vec<Row> = sqlx::query_as(
-        "with open_hold as (
+    let rows = sqlx::query_as!(
+        Row,
+        r#"with open_hold as (
            select account_id, sum(amount)::bigint as amount from hold
            where community_id = $1 and state = 0 and account_id = any($2) group by account_id)
          select a.id, a.seq, a.minted, a.available, a.held, a.spent, a.expired, a.reversed, a.owed,
-           coalesce(h.amount, 0) as open_holds, l.remaining as open_lots, last.balance_after as last_balance, j.*
+           coalesce(h.amount, 0) as "open_holds!", l.remaining as "open_lots!", last.balance_after as "last_balance?",
+           j.seq as "j_seq!", j.rows as "j_rows!", j.minted as "j_minted!", j.spent as "j_spent!", j.expired as "j_expired!",
+           j.reversed as "j_reversed!", j.owed as "j_owed!", j.balance as "j_balance!"
          from unnest($2::bigint[], $3::bigint[]) as k(id, from_seq)
          join account a on a.community_id = $1 and a.id = k.id
          left join open_hold h on h.account_id = a.id
@@ -108,18 +105,18 @@ async fn compare(
          left join lateral (select balance_after from journal
            where journal.community_id = $1 and journal.account_id = a.id order by account_seq desc limit 1) last on true
          cross join lateral (select
-             coalesce(max(account_seq), 0) as j_seq, count(*) as j_rows,
-             coalesce(sum(amount) filter (where debit = 0), 0)::bigint as j_minted,
-             coalesce(sum(amount) filter (where credit = 3), 0)::bigint as j_spent,
-             coalesce(sum(amount) filter (where credit = 4), 0)::bigint as j_expired,
-             coalesce(sum(amount) filter (where credit = 5), 0)::bigint as j_reversed,
-             (coalesce(sum(amount) filter (where debit = 6), 0) - coalesce(sum(amount) filter (where credit = 6), 0))::bigint as j_owed,
-             (coalesce(sum(amount) filter (where debit = 0), 0) - coalesce(sum(amount) filter (where credit in (3, 4, 5)), 0))::bigint as j_balance
-           from journal where journal.community_id = $1 and journal.account_id = a.id and account_seq > k.from_seq) j",
+             coalesce(max(account_seq), 0) as seq, count(*) as rows,
+             coalesce(sum(amount) filter (where debit = 0), 0)::bigint as minted,
+             coalesce(sum(amount) filter (where credit = 3), 0)::bigint as spent,
+             coalesce(sum(amount) filter (where credit = 4), 0)::bigint as expired,
+             coalesce(sum(amount) filter (where credit = 5), 0)::bigint as reversed,
+             (coalesce(sum(amount) filter (where debit = 6), 0) - coalesce(sum(amount) filter (where credit = 6), 0))::bigint as owed,
+             (coalesce(sum(amount) filter (where debit = 0), 0) - coalesce(sum(amount) filter (where credit in (3, 4, 5)), 0))::bigint as balance
+           from journal where journal.community_id = $1 and journal.account_id = a.id and account_seq > k.from_seq) j"#,
+        community.0,
+        &ids,
+        &from
     )
-    .bind(community.0)
-    .bind(&ids)
-    .bind(&from)
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| judge(community, &row, known[&row.id])).collect())
@@ -127,16 +124,15 @@ async fn compare(
 
 fn judge(community: CommunityId, row: &Row, known: Sums) -> (AccountKey, Sums, Vec<Difference>) {
     let key = AccountKey { community, account: AccountId(row.id) };
-    let later = &row.later;
     let sums = known.plus(Sums {
-        seq: later.j_seq,
-        rows: later.j_rows,
-        minted: later.j_minted,
-        spent: later.j_spent,
-        expired: later.j_expired,
-        reversed: later.j_reversed,
-        owed: later.j_owed,
-        balance: later.j_balance,
+        seq: row.j_seq,
+        rows: row.j_rows,
+        minted: row.j_minted,
+        spent: row.j_spent,
+        expired: row.j_expired,
+        reversed: row.j_reversed,
+        owed: row.j_owed,
+        balance: row.j_balance,
     });
     let pairs = [
         ("journal rows", sums.rows, row.seq),
@@ -164,13 +160,14 @@ pub async fn check_community(connection: &mut PgConnection, community: Community
     let mut after = i64::MIN;
     let mut found = Vec::new();
     loop {
-        let ids: Vec<i64> =
-            sqlx::query_scalar("select id from account where community_id = $1 and id > $2 order by id limit $3")
-                .bind(community.0)
-                .bind(after)
-                .bind(i64::try_from(PAGE).expect("small"))
-                .fetch_all(&mut *connection)
-                .await?;
+        let ids = sqlx::query_scalar!(
+            "select id from account where community_id = $1 and id > $2 order by id limit $3",
+            community.0,
+            after,
+            i64::try_from(PAGE).expect("small")
+        )
+        .fetch_all(&mut *connection)
+        .await?;
         let Some(last) = ids.last() else { return Ok(found) };
         after = *last;
         let accounts: Vec<_> = ids.into_iter().map(|id| (id, Sums::default())).collect();
@@ -183,8 +180,8 @@ pub async fn check_community(connection: &mut PgConnection, community: Community
 /// Recomputes all accounts of all communities: daily, and on demand. Freezes nothing; the caller decides.
 pub async fn check_everything(pool: &PgPool) -> Result<Vec<Difference>, sqlx::Error> {
     let mut connection = pool.acquire().await?;
-    let communities: Vec<i64> =
-        sqlx::query_scalar("select community_id from book order by community_id").fetch_all(&mut *connection).await?;
+    let communities =
+        sqlx::query_scalar!("select community_id from book order by community_id").fetch_all(&mut *connection).await?;
     let mut found = Vec::new();
     for community in communities {
         found.extend(check_community(&mut connection, CommunityId(community)).await?);
@@ -203,40 +200,44 @@ impl Checker {
     /// One pass. A difference freezes its account, is recorded and counted, and is returned.
     pub async fn pass(&mut self, pool: &PgPool, clock: &Clock) -> Result<Vec<Difference>, sqlx::Error> {
         let mut connection = pool.acquire().await?;
-        let books: Vec<(i64, i64)> =
-            sqlx::query_as("select community_id, seq from book order by community_id").fetch_all(&mut *connection).await?;
+        let books =
+            sqlx::query!("select community_id, seq from book order by community_id").fetch_all(&mut *connection).await?;
         let mut found = Vec::new();
-        for (community, seq) in books {
-            let community = CommunityId(community);
+        for book in books {
+            let (community, seq) = (CommunityId(book.community_id), book.seq);
             let seen = self.seen.get(&community).copied().unwrap_or(0);
             if seen == seq {
                 continue;
             }
-            let moved: Vec<i64> = sqlx::query_scalar(
+            let moved = sqlx::query_scalar!(
                 "select distinct account_id from journal where community_id = $1 and seq > $2 and seq <= $3",
+                community.0,
+                seen,
+                seq
             )
-            .bind(community.0)
-            .bind(seen)
-            .bind(seq)
             .fetch_all(&mut *connection)
             .await?;
             for page in moved.chunks(PAGE) {
                 let known = |id: &i64| self.kept.get(&AccountKey { community, account: AccountId(*id) });
                 let accounts: Vec<_> = page.iter().map(|id| (*id, known(id).copied().unwrap_or_default())).collect();
                 for (key, sums, differences) in compare(&mut connection, community, &accounts).await? {
-                    self.keep(key, sums);
+                    if differences.is_empty() {
+                        self.keep(key, sums);
+                    } else {
+                        self.kept.remove(&key);
+                    }
+                    for difference in &differences {
+                        metrics::counter!("ledger_conservation_violations_total").increment(1);
+                        tracing::error!(%community, account = %key.account, what = %difference.what, "the books do not agree: the account is frozen");
+                        freeze(&mut connection, key, &difference.what, clock.now()).await?;
+                    }
                     found.extend(differences);
                 }
             }
+            // Only now: a pass that breaks off looks at this community again.
             self.seen.insert(community, seq);
         }
         metrics::counter!("ledger_conservation_checks_total").increment(1);
-        for difference in &found {
-            self.kept.remove(&difference.key);
-            metrics::counter!("ledger_conservation_violations_total").increment(1);
-            tracing::error!(community = %difference.key.community, account = %difference.key.account, what = %difference.what, "the books do not agree: the account is frozen");
-            freeze(&mut connection, difference.key, &difference.what, clock.now()).await?;
-        }
         Ok(found)
     }
 

@@ -1,6 +1,7 @@
 //! The writer's own connection: straight to PostgreSQL, statements prepared once, a batch as two round trips.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use time::OffsetDateTime;
@@ -11,6 +12,7 @@ use types::{Clock, failpoint};
 
 use crate::column::Column;
 use crate::model::{AccountKey, Op};
+use crate::observe::{self, Observer};
 use crate::rule::{self, NeedLots, Verdict};
 use crate::sabotage::Sabotage;
 use crate::state::{LotState, State, Write};
@@ -19,9 +21,15 @@ use crate::writes::writes;
 
 /// A batch waits this long for a row lock before those who wait on it go to the slow lane.
 pub(crate) const LOCK_TIMEOUT_MS: u32 = 1_000;
+/// The slow lane waits less: while it waits for an account it holds the book, and with it everybody else there.
+pub(crate) const SLOW_LOCK_TIMEOUT_MS: u32 = 50;
+/// An address that does not answer is given up after this; the writer then tries again.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Session settings. `force_generic_plan`: the arrays change in length, the plan should not.
-const OPTIONS: &str = "-c plan_cache_mode=force_generic_plan -c idle_in_transaction_session_timeout=5s -c jit=off";
+/// Session settings. `force_generic_plan`: the arrays change in length, the plan should not. A plan made while a table
+/// was small would scan it for ever after, or join it by a hash: every statement here has a key, and goes by it.
+const OPTIONS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off \
+    -c enable_mergejoin=off -c enable_bitmapscan=off -c jit=off -c idle_in_transaction_session_timeout=5s";
 
 /// Why a batch was not done.
 #[derive(Debug)]
@@ -44,7 +52,12 @@ impl From<tokio_postgres::Error> for Failure {
             None => Self::Lost,
             Some(code) => match code {
                 &SqlState::LOCK_NOT_AVAILABLE => Self::LockTimeout,
-                &SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE => Self::Again,
+                // A cancelled statement is no fault of the batch either: somebody tidied up, or a time limit struck.
+                &SqlState::T_R_DEADLOCK_DETECTED
+                | &SqlState::T_R_SERIALIZATION_FAILURE
+                | &SqlState::QUERY_CANCELED => Self::Again,
+                // This process slept between reading and writing, and the server ended the session.
+                &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Self::Lost,
                 // Class 57: the server is going away or somebody ended this session. 08: the connection broke.
                 code if code.code().starts_with("57P") || code.code().starts_with("08") => Self::Lost,
                 _ => Self::Refused(error),
@@ -62,9 +75,16 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects and prepares.
-    pub(crate) async fn open(config: &tokio_postgres::Config, sabotage: Sabotage) -> Result<Self, tokio_postgres::Error> {
+    pub(crate) async fn open(
+        config: &tokio_postgres::Config,
+        sabotage: Sabotage,
+        lock_timeout_ms: u32,
+    ) -> Result<Self, tokio_postgres::Error> {
         let mut config = config.clone();
-        config.options(format!("{OPTIONS} -c lock_timeout={LOCK_TIMEOUT_MS}")).application_name("freeside ledger");
+        config.options(format!("{OPTIONS} -c lock_timeout={lock_timeout_ms}")).application_name("freeside ledger");
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
         let (client, connection) = config.connect(NoTls).await?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -84,8 +104,13 @@ impl Connection {
     }
 
     /// Applies a batch in one transaction. On success every verdict is committed.
-    pub(crate) async fn apply(&self, clock: &Clock, ops: &[&Op]) -> Result<Vec<Verdict>, Failure> {
-        let result = self.attempt(clock, ops).await;
+    pub(crate) async fn apply(
+        &self,
+        clock: &Clock,
+        observer: Option<&Observer>,
+        ops: &[&Op],
+    ) -> Result<Vec<Verdict>, Failure> {
+        let result = self.attempt(clock, observer, ops).await;
         if result.is_err() && self.is_open() {
             // The transaction may be open still; whatever this says, the next batch starts with a clean one.
             let _ = self.client.batch_execute("rollback").await;
@@ -93,7 +118,12 @@ impl Connection {
         result
     }
 
-    async fn attempt(&self, clock: &Clock, ops: &[&Op]) -> Result<Vec<Verdict>, Failure> {
+    async fn attempt(
+        &self,
+        clock: &Clock,
+        observer: Option<&Observer>,
+        ops: &[&Op],
+    ) -> Result<Vec<Verdict>, Failure> {
         let mut answers = self.read(reads(ops.iter().copied(), LOTS_AT_FIRST)).await?;
         // Under the locks, so that times in one community's journal never run backwards.
         let now = clock.now();
@@ -101,13 +131,16 @@ impl Connection {
         failpoint::reach("ledger.before_writes").await;
         self.write(writes(&state, now)).await?;
         failpoint::reach("ledger.after_commit").await;
+        if let Some(observer) = observer {
+            observe::tell(observer, &state, now, ops, &verdicts);
+        }
         Ok(verdicts)
     }
 
     /// `begin` and all reads, sent at once.
     async fn read(&self, mut statements: Vec<Statement>) -> Result<Vec<(&'static str, Vec<Row>)>, Failure> {
         if self.sabotage == Sabotage::LotsBeforeLock {
-            statements.swap(0, 2);
+            statements[..=2].rotate_right(1);
         }
         let begin = self.client.batch_execute("begin");
         let queries = join_all(statements.iter().map(|(sql, parameters)| self.query(sql, parameters)));
@@ -135,7 +168,7 @@ impl Connection {
                 let all = decode_lots(rows);
                 let account = state.accounts.get_mut(key).expect("it asked for its lots, so it is there");
                 account.lots = all;
-                account.lots_complete = true;
+                account.horizon = None;
             }
             let verdicts: Result<Vec<_>, _> = ops.iter().map(|op| rule::apply(&mut state, now, op)).collect();
             match verdicts {

@@ -27,11 +27,11 @@ pub struct Lease {
 impl Lease {
     /// Takes a place that lasts `life` past the last heartbeat (SPEC §2: 5 min).
     pub async fn take(pool: PgPool, name: &str, life: Duration) -> Result<Self, sqlx::Error> {
-        let id: i32 = sqlx::query_scalar(
+        let id = sqlx::query_scalar!(
             "insert into owner (name, lease_until) values ($1, now() + $2 * interval '1 second') returning id",
+            name,
+            life.as_secs_f64()
         )
-        .bind(name)
-        .bind(life.as_secs_f64())
         .fetch_one(&pool)
         .await?;
         let heartbeat = tokio::spawn(async move {
@@ -62,29 +62,31 @@ impl Drop for Lease {
 }
 
 async fn renew(pool: &PgPool, id: i32, life: Duration) -> Result<(), sqlx::Error> {
-    sqlx::query("update owner set lease_until = now() + $2 * interval '1 second', swept_at = null where id = $1")
-        .bind(id)
-        .bind(life.as_secs_f64())
-        .execute(pool)
-        .await?;
+    sqlx::query!(
+        "update owner set lease_until = now() + $2 * interval '1 second', swept_at = null where id = $1",
+        id,
+        life.as_secs_f64()
+    )
+    .execute(pool)
+    .await?;
     Ok(())
 }
 
 /// Gives back the open holds of owners whose lease has run out. Returns how many; each is an anomaly in the log.
 pub async fn sweep_dead_owners(pool: &PgPool, ledger: &Ledger) -> Result<u64, sqlx::Error> {
-    let dead: Vec<(i32, i64)> = sqlx::query_as(
-        "select id, (extract(epoch from started_at) * 1000)::bigint from owner
-         where lease_until < now() and swept_at is null order by id",
+    let dead = sqlx::query!(
+        r#"select id, (extract(epoch from started_at) * 1000)::bigint as "started_ms!" from owner
+           where lease_until < now() and swept_at is null order by id"#
     )
     .fetch_all(pool)
     .await?;
     let mut swept = 0;
-    for (owner, started_ms) in dead {
-        let open = open_holds(pool, OwnerId(owner), started_ms - CLOCK_MARGIN_MS).await?;
+    for row in dead {
+        let owner = row.id;
+        let open = open_holds(pool, OwnerId(owner), row.started_ms - CLOCK_MARGIN_MS).await?;
         if open.is_empty() {
             // Only if it is dead still: its heartbeat may have come back in the meantime.
-            sqlx::query("update owner set swept_at = now() where id = $1 and lease_until < now()")
-                .bind(owner)
+            sqlx::query!("update owner set swept_at = now() where id = $1 and lease_until < now()", owner)
                 .execute(pool)
                 .await?;
         }
@@ -109,20 +111,21 @@ pub async fn open_holds(
     owner: OwnerId,
     since_ms: i64,
 ) -> Result<Vec<(AccountKey, ReservationId)>, sqlx::Error> {
-    let rows: Vec<(i64, i64, uuid::Uuid)> = sqlx::query_as(
+    let rows = sqlx::query!(
         "select h.community_id, h.account_id, h.id from book b, lateral (
            select * from hold where hold.community_id = b.community_id and hold.id >= $2
            and hold.owner_id = $1 and hold.state = 0 limit $3) h limit $3",
+        owner.0,
+        first_id_at(since_ms),
+        PAGE
     )
-    .bind(owner.0)
-    .bind(first_id_at(since_ms))
-    .bind(PAGE)
     .fetch_all(pool)
     .await?;
     Ok(rows
         .into_iter()
-        .map(|(community, account, id)| {
-            (AccountKey { community: CommunityId(community), account: AccountId(account) }, ReservationId(id))
+        .map(|row| {
+            let key = AccountKey { community: CommunityId(row.community_id), account: AccountId(row.account_id) };
+            (key, ReservationId(row.id))
         })
         .collect())
 }

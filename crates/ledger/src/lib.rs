@@ -15,6 +15,7 @@ mod column;
 mod connection;
 mod lease;
 mod model;
+mod observe;
 mod post;
 pub mod report;
 pub mod rule;
@@ -28,7 +29,6 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use types::Clock;
 
 pub use accounts::{open_account, set_account_cap, set_community_cap, unfreeze};
@@ -36,11 +36,15 @@ pub use audit_line::{canonical as canonical_audit_line, hash as audit_hash};
 pub use check::{Checker, Difference, check_community, check_everything};
 pub use lease::{Lease, first_id_at, open_holds, sweep_dead_owners};
 pub use model::*;
+#[doc(hidden)]
+pub use observe::{Observation, Observer};
 pub use post::{PostError, post};
 pub use sabotage::Sabotage;
+#[doc(hidden)]
+pub use statements::ALL as STATEMENTS;
 pub use writer::SubmitError;
 
-use writer::{Job, QUEUE_AT_MOST, Writer};
+use writer::{HOLD_DEADLINE, Job, QUEUE_AT_MOST, Writer};
 
 /// How a ledger is started.
 #[derive(Clone, Debug)]
@@ -54,12 +58,15 @@ pub struct Settings {
     /// A planted bug, for tests.
     #[doc(hidden)]
     pub sabotage: Sabotage,
+    /// Who is told what each committed batch did, for tests that replay the books.
+    #[doc(hidden)]
+    pub observer: Option<Observer>,
 }
 
 impl Settings {
     /// Two writers on `url`.
     pub fn new(url: &str, clock: Clock) -> Result<Self, tokio_postgres::Error> {
-        Ok(Self { database: url.parse()?, writers: 2, clock, sabotage: Sabotage::None })
+        Ok(Self { database: url.parse()?, writers: 2, clock, sabotage: Sabotage::None, observer: None })
     }
 }
 
@@ -96,8 +103,7 @@ impl Ledger {
         let shards = (0..settings.writers.max(1))
             .map(|_| {
                 let (sender, receiver) = mpsc::channel(QUEUE_AT_MOST);
-                let writer = Writer::new(settings.database.clone(), settings.clock.clone(), settings.sabotage);
-                tasks.push(tokio::spawn(writer.run(receiver)));
+                tasks.push(tokio::spawn(Writer::new(settings).run(receiver)));
                 sender
             })
             .collect();
@@ -106,14 +112,15 @@ impl Ledger {
 
     /// Does one operation and answers after its commit.
     ///
-    /// A hold is refused at once when the queue is full; whatever ends a hold waits for its place instead. Dropping
-    /// the future does not undo the operation, but a hold that nobody waits for any more is released.
+    /// A hold is refused at once when the queue is full, and after 5 s whatever the reason; whatever ends a hold waits
+    /// for its place and its answer instead. Dropping the future does not undo the operation, but a hold that nobody
+    /// waits for any more is released.
     pub async fn submit(&self, op: Op) -> Result<Answer, SubmitError> {
         let (reply, answer) = oneshot::channel();
         let shard = &self.shards[self.shard_of(&op)];
         let is_new = matches!(op, Op::Hold(_) | Op::Extend { .. });
         let mut pending = Pending { answer: Some(answer), shard, undo: writer::undo(&op) };
-        let job = Job { op, reply: Some(reply), since: Instant::now() };
+        let job = Job::new(op, Some(reply));
         if is_new {
             shard.try_send(job).map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => SubmitError::Overloaded,
@@ -123,7 +130,10 @@ impl Ledger {
             shard.send(job).await.map_err(|_| SubmitError::Stopped)?;
         }
         let answer = pending.answer.as_mut().expect("taken only below");
-        let result = answer.await;
+        let waited = if is_new { tokio::time::timeout(HOLD_DEADLINE, answer).await } else { Ok(answer.await) };
+        let Ok(result) = waited else {
+            return Err(SubmitError::Overloaded); // `pending` sees to it that nothing stays set aside
+        };
         pending.answer = None;
         result.map_err(|_| SubmitError::Stopped)?
     }
@@ -153,12 +163,11 @@ impl Drop for Pending<'_> {
     fn drop(&mut self) {
         let Some(mut answer) = self.answer.take() else { return };
         answer.close(); // from here on the writer's own delivery fails, and it gives the hold back itself
-        if let (Ok(Ok(Answer::Held { .. })), Some(op)) = (answer.try_recv(), self.undo.take()) {
-            let job = Job { op, reply: None, since: Instant::now() };
-            if let Err(mpsc::error::TrySendError::Full(job)) = self.shard.try_send(job) {
-                let shard = self.shard.clone();
-                tokio::spawn(async move { shard.send(job).await });
-            }
+        if let (Ok(Ok(Answer::Held { .. })), Some(op)) = (answer.try_recv(), self.undo.take())
+            && let Err(mpsc::error::TrySendError::Full(job)) = self.shard.try_send(Job::new(op, None))
+        {
+            let shard = self.shard.clone();
+            tokio::spawn(async move { shard.send(job).await });
         }
     }
 }

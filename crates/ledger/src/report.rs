@@ -2,13 +2,13 @@
 
 use sqlx::PgConnection;
 use time::{Date, OffsetDateTime};
-use types::CommunityId;
+use types::{AccountId, CommunityId};
 
 use crate::lease::first_id_at;
 use crate::model::{AccountKey, Source};
 
 /// An account's sums, in micro-USD.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Balance {
     /// Ever credited.
     pub minted: i64,
@@ -32,18 +32,27 @@ pub struct Balance {
 
 /// The sums of one account.
 pub async fn balance(connection: &mut PgConnection, key: AccountKey) -> Result<Option<Balance>, sqlx::Error> {
-    sqlx::query_as(
-        "select minted, available, held, spent, expired, reversed, owed, cap_limit, frozen_at is not null as frozen
-         from account where community_id = $1 and id = $2",
+    sqlx::query_as!(
+        Balance,
+        r#"select minted, available, held, spent, expired, reversed, owed, cap_limit, frozen_at is not null as "frozen!"
+           from account where community_id = $1 and id = $2"#,
+        key.community.0,
+        key.account.0
     )
-    .bind(key.community.0)
-    .bind(key.account.0)
     .fetch_optional(connection)
     .await
 }
 
+/// The community that an account is in: an account's number alone names it, for an operator at a keyboard.
+pub async fn find_account(connection: &mut PgConnection, account: AccountId) -> Result<Option<AccountKey>, sqlx::Error> {
+    let community = sqlx::query_scalar!("select community_id from account where id = $1 limit 1", account.0)
+        .fetch_optional(connection)
+        .await?;
+    Ok(community.map(|community| AccountKey { community: CommunityId(community), account }))
+}
+
 /// The sums of a community and its monthly cap.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// First day of the month that the next two count.
     pub cap_month: Date,
@@ -63,19 +72,21 @@ pub struct Budget {
 
 /// The budget of one community.
 pub async fn budget(connection: &mut PgConnection, community: CommunityId) -> Result<Option<Budget>, sqlx::Error> {
-    sqlx::query_as(
-        "select b.cap_month, b.cap_limit, b.cap_held, b.cap_spent, coalesce(sum(a.available), 0)::bigint as available,
-           coalesce(sum(a.held), 0)::bigint as held, coalesce(sum(a.spent), 0)::bigint as spent
-         from book b left join account a on a.community_id = b.community_id
-         where b.community_id = $1 group by b.community_id",
+    sqlx::query_as!(
+        Budget,
+        r#"select b.cap_month, b.cap_limit, b.cap_held, b.cap_spent,
+             coalesce(sum(a.available), 0)::bigint as "available!", coalesce(sum(a.held), 0)::bigint as "held!",
+             coalesce(sum(a.spent), 0)::bigint as "spent!"
+           from book b left join account a on a.community_id = b.community_id
+           where b.community_id = $1 group by b.community_id"#,
+        community.0
     )
-    .bind(community.0)
     .fetch_optional(connection)
     .await
 }
 
 /// One line of a usage report: what one model of one pool did on one day.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageLine {
     /// UTC day on which the request was made.
     pub day: Date,
@@ -95,30 +106,32 @@ pub struct UsageLine {
 
 /// What an account used from `from` to `to` (UTC days, both counted), by day, pool and model.
 pub async fn usage(connection: &mut PgConnection, key: AccountKey, from: Date, to: Date) -> Result<Vec<UsageLine>, sqlx::Error> {
-    sqlx::query_as(
-        "select (created_at at time zone 'utc')::date as day, pool, model, count(*) as requests,
-           sum(tokens_in)::bigint as prompt_tokens, sum(tokens_out)::bigint as completion_tokens, sum(charged)::bigint as cost
-         from hold where community_id = $1 and id >= $3 and id < $4 and account_id = $2 and state = 1
-         group by 1, 2, 3 order by 1, 2, 3",
+    sqlx::query_as!(
+        UsageLine,
+        r#"select (created_at at time zone 'utc')::date as "day!", pool, model, count(*) as "requests!",
+             sum(tokens_in)::bigint as "prompt_tokens!", sum(tokens_out)::bigint as "completion_tokens!",
+             sum(charged)::bigint as "cost!"
+           from hold where community_id = $1 and id >= $3 and id < $4 and account_id = $2 and state = 1
+           group by 1, 2, 3 order by 1, 2, 3"#,
+        key.community.0,
+        key.account.0,
+        first_id_of(from),
+        first_id_of(to.next_day().unwrap_or(Date::MAX))
     )
-    .bind(key.community.0)
-    .bind(key.account.0)
-    .bind(first_id_of(from))
-    .bind(first_id_of(to.next_day().unwrap_or(Date::MAX)))
     .fetch_all(connection)
     .await
 }
 
 /// Tokens that an API key used on a UTC day: charged ones, by the books.
 pub async fn tokens_of_key(connection: &mut PgConnection, community: CommunityId, key_id: i64, day: Date) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar(
-        "select coalesce(sum(tokens_in + tokens_out), 0)::bigint from hold
-         where community_id = $1 and id >= $3 and id < $4 and key_id = $2 and state = 1",
+    sqlx::query_scalar!(
+        r#"select coalesce(sum(tokens_in + tokens_out), 0)::bigint as "tokens!" from hold
+           where community_id = $1 and id >= $3 and id < $4 and key_id = $2 and state = 1"#,
+        community.0,
+        key_id,
+        first_id_of(day),
+        first_id_of(day.next_day().unwrap_or(Date::MAX))
     )
-    .bind(community.0)
-    .bind(key_id)
-    .bind(first_id_of(day))
-    .bind(first_id_of(day.next_day().unwrap_or(Date::MAX)))
     .fetch_one(connection)
     .await
 }
@@ -126,12 +139,12 @@ pub async fn tokens_of_key(connection: &mut PgConnection, community: CommunityId
 /// Whether the account ever got a lot of one of these origins.
 pub async fn has_lot(connection: &mut PgConnection, key: AccountKey, sources: &[Source]) -> Result<bool, sqlx::Error> {
     let sources: Vec<i16> = sources.iter().map(|source| *source as i16).collect();
-    sqlx::query_scalar(
-        "select exists (select from lot where community_id = $1 and account_id = $2 and source = any($3))",
+    sqlx::query_scalar!(
+        r#"select exists (select from lot where community_id = $1 and account_id = $2 and source = any($3)) as "has_lot!""#,
+        key.community.0,
+        key.account.0,
+        &sources
     )
-    .bind(key.community.0)
-    .bind(key.account.0)
-    .bind(sources)
     .fetch_one(connection)
     .await
 }
@@ -139,13 +152,15 @@ pub async fn has_lot(connection: &mut PgConnection, key: AccountKey, sources: &[
 /// The id of this price list, made on first sight.
 pub async fn price_version(connection: &mut PgConnection, prices: &str, now: OffsetDateTime) -> Result<i32, sqlx::Error> {
     let hash = ring::digest::digest(&ring::digest::SHA256, prices.as_bytes());
-    sqlx::query("insert into price_version (hash, prices, created_at) values ($1, $2::jsonb, $3) on conflict do nothing")
-        .bind(hash.as_ref())
-        .bind(prices)
-        .bind(now)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query_scalar("select id from price_version where hash = $1").bind(hash.as_ref()).fetch_one(connection).await
+    sqlx::query!(
+        "insert into price_version (hash, prices, created_at) values ($1, $2::text::jsonb, $3) on conflict do nothing",
+        hash.as_ref(),
+        prices,
+        now
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query_scalar!("select id from price_version where hash = $1", hash.as_ref()).fetch_one(connection).await
 }
 
 fn first_id_of(day: Date) -> uuid::Uuid {

@@ -65,7 +65,8 @@ fn hold(state: &mut State, now: OffsetDateTime, new: &NewHold) -> Result<Verdict
     if let Err(refusal) = may_hold(state, now, key, new.amount) {
         return Ok(Err(refusal));
     }
-    let month = set_aside(state, now, key, new.amount);
+    let month = month_of(now);
+    set_aside(state, now, key, new.amount, month);
     let available = state.accounts[&key].account.available;
     let hold = Hold {
         id: new.id,
@@ -93,11 +94,7 @@ fn extend(state: &mut State, now: OffsetDateTime, key: AccountKey, id: Reservati
     if let Err(refusal) = may_hold(state, now, key, to - amount) {
         return Ok(Err(refusal));
     }
-    let current = set_aside(state, now, key, to - amount);
-    if current != month {
-        // Made in another month: that month's caps count it, so the new month does not.
-        count_held(state, key, current, amount - to);
-    }
+    set_aside(state, now, key, to - amount, month);
     let row = state.holds.get_mut(&(key.community, id)).expect("found above");
     row.hold.amount = to;
     row.changed = true;
@@ -119,18 +116,22 @@ fn may_hold(state: &mut State, now: OffsetDateTime, key: AccountKey, amount: i64
         return Err(Refusal::NotEnough { available: account.available });
     }
     for cap in [&book.cap, &account.cap] {
-        let used = if cap.month == month { cap.held + cap.spent } else { 0 };
+        let (held, spent) = if cap.month == month { (cap.held, cap.spent) } else { (0, 0) };
+        let used = held.saturating_add(spent);
         if let Some(limit) = cap.limit
             && used.saturating_add(amount) > limit
         {
             return Err(Refusal::OverCap { limit, used });
         }
+        if held.checked_add(amount).is_none() {
+            return Err(Refusal::BadAmount); // one account cannot, but the sum of a community's holds might
+        }
     }
     Ok(())
 }
 
-/// Moves `amount` from available to held and counts it in this month's caps, whose first day it returns.
-fn set_aside(state: &mut State, now: OffsetDateTime, key: AccountKey, amount: i64) -> Date {
+/// Moves `amount` from available to held and counts it in the caps of the month in which its hold was made.
+fn set_aside(state: &mut State, now: OffsetDateTime, key: AccountKey, amount: i64, counted_in: Date) {
     let month = month_of(now);
     let account = touch(state, key);
     account.available -= amount;
@@ -138,8 +139,7 @@ fn set_aside(state: &mut State, now: OffsetDateTime, key: AccountKey, amount: i6
     turn_month(&mut account.cap, month);
     let book = state.books.get_mut(&key.community).expect("locked with its accounts");
     turn_month(&mut book.book.cap, month);
-    count_held(state, key, month, amount);
-    month
+    count_held(state, key, counted_in, amount);
 }
 
 fn settle(
@@ -161,16 +161,15 @@ fn settle(
         }
         HoldState::Released => return Ok(Err(Refusal::Closed(hold.state))),
     };
-    if state.accounts[&key].account.spent.checked_add(charge.amount).is_none() {
-        return Ok(Err(Refusal::BadAmount));
-    }
-
     // What the hold covers comes from it; what goes beyond comes from the balance, and then from the receivable.
     let set_aside = if kind == Kind::Settle { hold.amount } else { 0 };
     let from_hold = charge.amount.min(set_aside);
     let account = &mut state.accounts.get_mut(&key).expect("checked by apply").account;
     let from_available = (charge.amount - from_hold).min(account.available);
     let from_owed = charge.amount - from_hold - from_available;
+    if !fits(account, from_owed) {
+        return Ok(Err(Refusal::BadAmount));
+    }
     consume_lots(state, key, from_hold + from_available)?;
 
     if set_aside > 0 {
@@ -228,7 +227,7 @@ fn mint(state: &mut State, now: OffsetDateTime, lot: Lot) -> Result<Verdict, Nee
         return Ok(if same { Ok(Answer::Minted) } else { Err(Refusal::Conflict) });
     }
     let account = &state.accounts[&key].account;
-    if lot.minted <= 0 || account.minted.checked_add(lot.minted).is_none() {
+    if lot.minted <= 0 || !fits(account, lot.minted) {
         return Ok(Err(Refusal::BadAmount));
     }
     // A purchase is never refused for a freeze: the money is already here (SPEC §13: notices go on).
@@ -236,6 +235,7 @@ fn mint(state: &mut State, now: OffsetDateTime, lot: Lot) -> Result<Verdict, Nee
         return Ok(Err(Refusal::Frozen));
     }
     let (id, amount) = (lot.id, lot.minted);
+    state.named_lots.insert((key.community, id), lot.clone()); // another account of this batch may name it too
     state.accounts.get_mut(&key).expect("checked by apply").insert_lot(LotState { lot, write: Write::Insert });
     let line = Line {
         kind: Kind::Mint,
@@ -261,6 +261,13 @@ fn reverse(state: &mut State, now: OffsetDateTime, key: AccountKey, id: types::L
     let account = &state.accounts[&key].account;
     let from_available = amount.min(account.available);
     let from_owed = amount - from_available;
+    if !fits(account, from_owed) {
+        return Ok(Err(Refusal::BadAmount));
+    }
+    let is_listed = state.accounts[&key].lots.iter().any(|entry| entry.lot.id == id);
+    if lot.remaining > 0 && !is_listed {
+        return Err(NeedLots(key)); // open, but past the lots that were read
+    }
 
     // The lot itself first, then the others: what is taken back must not stay spendable anywhere.
     let own = lot.remaining.min(from_available);
@@ -286,7 +293,7 @@ fn expire_due(state: &mut State, now: OffsetDateTime, key: AccountKey) -> Result
     if !account_state.lots.first().is_some_and(is_due) {
         return Ok(0);
     }
-    if !account_state.lots_complete && account_state.lots.iter().all(is_due) {
+    if account_state.horizon.is_some_and(|(expires_at, _)| expires_at <= now) {
         return Err(NeedLots(key));
     }
     let mut backing = account_state.account.held;
@@ -338,9 +345,9 @@ fn repay(state: &mut State, now: OffsetDateTime, key: AccountKey) -> Result<(), 
 /// Takes `amount` out of the open lots, earliest expiry first.
 fn consume_lots(state: &mut State, key: AccountKey, amount: i64) -> Result<(), NeedLots> {
     let account_state = state.accounts.get_mut(&key).expect("checked by apply");
-    let mut left = amount;
+    let (mut left, horizon) = (amount, account_state.horizon);
     for entry in &mut account_state.lots {
-        if left == 0 {
+        if left == 0 || horizon.is_some_and(|horizon| entry.place() > horizon) {
             break;
         }
         let taken = left.min(entry.lot.remaining);
@@ -364,8 +371,8 @@ fn mark_reversed(state: &mut State, key: AccountKey, id: types::LotId, taken: i6
         entry.lot.remaining -= taken;
         entry.lot.reversed = amount;
         entry.changed();
-    } else if let Some(mut lot) = state.closed_lots.remove(&(key.community, id)) {
-        lot.reversed = amount;
+    } else if let Some(mut lot) = state.named_lots.get(&(key.community, id)).cloned() {
+        lot.reversed = amount; // closed: nothing of it remains to be taken
         account_state.insert_lot(LotState { lot, write: Write::Update });
     }
 }
@@ -401,7 +408,6 @@ fn move_money(state: &mut State, now: OffsetDateTime, key: AccountKey, line: Lin
     let (account_seq, balance_after) = (account.seq, account.balance());
     let holder = account.holder.clone();
     let book = state.books.get_mut(&key.community).expect("locked with its accounts");
-    book.touched = true;
     book.book.seq += 1;
     let mut entry = Entry {
         key,
@@ -436,10 +442,17 @@ fn shift(account: &mut Account, bucket: Bucket, by: i64) {
     }
 }
 
+/// The account, which is going to change. Its book is written with it, so that the book's version counts every change.
 fn touch(state: &mut State, key: AccountKey) -> &mut Account {
+    state.books.get_mut(&key.community).expect("locked with its accounts").touched = true;
     let account_state = state.accounts.get_mut(&key).expect("checked by apply");
     account_state.touched = true;
     &mut account_state.account
+}
+
+/// Whether `minted + owed`, and with it every bucket of the account, stays in 64 bits when `more` comes to it.
+fn fits(account: &Account, more: i64) -> bool {
+    account.minted.checked_add(account.owed).and_then(|sum| sum.checked_add(more)).is_some()
 }
 
 fn find(state: &State, key: AccountKey, id: ReservationId) -> Option<&Hold> {
@@ -448,7 +461,7 @@ fn find(state: &State, key: AccountKey, id: ReservationId) -> Option<&Hold> {
 
 fn find_lot(state: &State, key: AccountKey, id: types::LotId) -> Option<&Lot> {
     let open = state.accounts[&key].lots.iter().map(|entry| &entry.lot).find(|lot| lot.id == id);
-    open.or_else(|| state.closed_lots.get(&(key.community, id)))
+    open.or_else(|| state.named_lots.get(&(key.community, id)))
 }
 
 fn count_held(state: &mut State, key: AccountKey, month: Date, by: i64) {
@@ -464,7 +477,6 @@ fn for_caps(state: &mut State, key: AccountKey, month: Date, mut change: impl Fn
     let book = state.books.get_mut(&key.community).expect("locked with its accounts");
     if book.book.cap.month == month {
         change(&mut book.book.cap);
-        book.touched = true;
     }
     let account = touch(state, key);
     if account.cap.month == month {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use time::OffsetDateTime;
 use types::{CommunityId, LotId, ReservationId};
 
 use crate::model::{Account, AccountKey, Book, Charge, Entry, Hold, HoldState, Lot, NewHold};
@@ -15,8 +16,8 @@ pub struct State {
     pub accounts: BTreeMap<AccountKey, AccountState>,
     /// Holds that an operation speaks of.
     pub holds: HashMap<(CommunityId, ReservationId), HoldRow>,
-    /// Lots that an operation names and that are no longer open.
-    pub closed_lots: HashMap<(CommunityId, LotId), Lot>,
+    /// Lots that an operation names, as they were read or minted. What the account's own list says of a lot goes first.
+    pub named_lots: HashMap<(CommunityId, LotId), Lot>,
     /// Journal rows to insert, in order.
     pub entries: Vec<Entry>,
 }
@@ -37,11 +38,15 @@ pub struct AccountState {
     pub account: Account,
     /// Open lots, earliest expiry first.
     pub lots: Vec<LotState>,
-    /// All open lots are in `lots`; else only the first few, and the rule may ask for the rest.
-    pub lots_complete: bool,
+    /// The table may have open lots past this place that are not in `lots`; `None`: all are. A lot minted by this
+    /// batch may stand past it, so the rule takes nothing from there before it has asked for the rest.
+    pub horizon: Option<LotPlace>,
     /// To be written.
     pub touched: bool,
 }
+
+/// Where a lot stands in the order of consumption: earliest expiry first, then its id.
+pub type LotPlace = (OffsetDateTime, LotId);
 
 /// A lot and what has to be written of it.
 #[derive(Clone, Debug)]
@@ -81,9 +86,15 @@ pub struct HoldRow {
 impl AccountState {
     /// Puts a lot where its expiry says.
     pub(crate) fn insert_lot(&mut self, lot: LotState) {
-        let at = self.lots.partition_point(|other| {
-            (other.lot.expires_at, other.lot.id) < (lot.lot.expires_at, lot.lot.id)
-        });
+        let at = self.lots.partition_point(|other| other.place() < lot.place());
         self.lots.insert(at, lot);
+    }
+}
+
+impl LotState {
+    /// Its place among the lots of its account.
+    #[must_use]
+    pub fn place(&self) -> LotPlace {
+        (self.lot.expires_at, self.lot.id)
     }
 }

@@ -3,6 +3,8 @@
 //! Reads come in two: first the locks (books, then accounts, each in key order), then, in *later* statements, lots
 //! and holds. In READ COMMITTED a statement that waits for a lock re-reads only the locked row; anything it joins
 //! comes from the snapshot before the wait. Reading lots with the lock would read them stale.
+//!
+//! Not `sqlx::query!`, which checks the other SQL of this crate while it compiles: two drivers share these texts (`column`).
 
 use types::{CommunityId, LotId, ReservationId};
 
@@ -90,7 +92,7 @@ pub(crate) const INSERT_ENTRIES: &str = "with u as (insert into journal (communi
  select 1 / (count(*) = $1)::int from u";
 
 /// Everything a writer prepares once per connection.
-pub(crate) const ALL: [&str; 12] = [
+pub const ALL: [&str; 12] = [
     LOCK_BOOKS, LOCK_ACCOUNTS, READ_LOTS, READ_HOLDS, READ_NAMED_LOTS, WRITE_BOOKS, WRITE_ACCOUNTS, INSERT_LOTS, UPDATE_LOTS,
     INSERT_HOLDS, UPDATE_HOLDS, INSERT_ENTRIES,
 ];
@@ -146,25 +148,20 @@ pub(crate) fn decode<R: Row>(answers: &[(&'static str, Vec<R>)], lots_asked: i64
                 }
                 LOCK_ACCOUNTS => {
                     let account = account(row);
-                    let fresh = AccountState { account, lots: Vec::new(), lots_complete: true, touched: false };
+                    let fresh = AccountState { account, lots: Vec::new(), horizon: None, touched: false };
                     state.accounts.insert(fresh.account.key, fresh);
                 }
                 READ_LOTS => {
                     let lot = lot(row);
                     if let Some(account) = state.accounts.get_mut(&lot.key) {
                         account.insert_lot(LotState { lot, write: Write::Nothing });
-                        account.lots_complete = i64::try_from(account.lots.len()).is_ok_and(|count| count < lots_asked);
+                        let is_full = i64::try_from(account.lots.len()).is_ok_and(|count| count >= lots_asked);
+                        account.horizon = account.lots.last().filter(|_| is_full).map(LotState::place);
                     }
                 }
                 READ_NAMED_LOTS => {
                     let lot = lot(row);
-                    let is_loaded = state
-                        .accounts
-                        .get(&lot.key)
-                        .is_some_and(|account| account.lots.iter().any(|other| other.lot.id == lot.id));
-                    if !is_loaded {
-                        state.closed_lots.insert((lot.key.community, lot.id), lot);
-                    }
+                    state.named_lots.insert((lot.key.community, lot.id), lot);
                 }
                 _ => {
                     let hold = hold(row);

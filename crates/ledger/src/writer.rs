@@ -5,7 +5,8 @@
 //! to the slow lane, and the others go on. When the outcome of a commit is unknown the same batch runs again: every
 //! operation is idempotent on its id and finds its own first answer.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,8 +14,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use types::Clock;
 
-use crate::connection::{Connection, Failure};
+use crate::Settings;
+use crate::connection::{Connection, Failure, LOCK_TIMEOUT_MS, SLOW_LOCK_TIMEOUT_MS};
 use crate::model::{AccountKey, Answer, Op, Refusal};
+use crate::observe::Observer;
 use crate::rule::Verdict;
 use crate::sabotage::Sabotage;
 
@@ -24,6 +27,11 @@ pub(crate) const BATCH_AT_MOST: usize = 512;
 pub(crate) const QUEUE_AT_MOST: usize = 8_192;
 /// A hold that waited this long is refused: SPEC §12 gives a request 5 s for a place at the database.
 pub(crate) const HOLD_DEADLINE: Duration = Duration::from_secs(5);
+/// Holds that may wait in the slow lane; more are refused at once. What ends a hold is always let in: there are never
+/// more of those than open holds.
+const SLOW_AT_MOST: usize = 1_024;
+/// The slow lane rests this long after it found an account locked, so that the others get at the book.
+const SLOW_PAUSE: Duration = Duration::from_millis(200);
 /// Pause before another try to connect, at first and at most.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -47,11 +55,17 @@ pub enum SubmitError {
 /// An operation on its way.
 pub(crate) struct Job {
     pub(crate) op: Op,
-    pub(crate) reply: Option<oneshot::Sender<Result<Answer, SubmitError>>>,
-    pub(crate) since: Instant,
+    reply: Option<oneshot::Sender<Result<Answer, SubmitError>>>,
+    since: Instant,
+    /// The connection was lost with it on its way: it may have been done.
+    may_be_done: bool,
 }
 
 impl Job {
+    pub(crate) fn new(op: Op, reply: Option<oneshot::Sender<Result<Answer, SubmitError>>>) -> Self {
+        Self { op, reply, since: Instant::now(), may_be_done: false }
+    }
+
     fn answer(self, result: Result<Answer, SubmitError>) -> Option<Op> {
         let is_held = matches!(result, Ok(Answer::Held { .. }));
         let was_heard = self.reply.is_none_or(|reply| reply.send(result).is_ok());
@@ -59,8 +73,12 @@ impl Job {
         if is_held && !was_heard { undo(&self.op) } else { None }
     }
 
+    fn is_new(&self) -> bool {
+        matches!(self.op, Op::Hold(_) | Op::Extend { .. })
+    }
+
     fn is_late(&self) -> bool {
-        matches!(self.op, Op::Hold(_) | Op::Extend { .. }) && self.since.elapsed() > HOLD_DEADLINE
+        self.is_new() && self.since.elapsed() > HOLD_DEADLINE
     }
 }
 
@@ -68,8 +86,13 @@ impl Job {
 pub(crate) fn undo(op: &Op) -> Option<Op> {
     match op {
         Op::Hold(hold) => Some(Op::Release { key: hold.key, id: hold.id }),
-        Op::Extend { .. } | Op::Settle { .. } | Op::Release { .. } | Op::Orphan { .. } => None,
-        Op::Mint { .. } | Op::Expire { .. } | Op::Reverse { .. } => None,
+        Op::Extend { .. }
+        | Op::Settle { .. }
+        | Op::Release { .. }
+        | Op::Orphan { .. }
+        | Op::Mint { .. }
+        | Op::Expire { .. }
+        | Op::Reverse { .. } => None,
     }
 }
 
@@ -78,20 +101,34 @@ type Stuck = Arc<Mutex<HashSet<AccountKey>>>;
 
 /// One writer: a connection, a queue, and its slow lane.
 pub(crate) struct Writer {
-    pub(crate) config: tokio_postgres::Config,
-    pub(crate) clock: Clock,
-    pub(crate) sabotage: Sabotage,
+    config: tokio_postgres::Config,
+    clock: Clock,
+    sabotage: Sabotage,
+    observer: Option<Observer>,
+    lock_timeout_ms: u32,
     connection: Option<Connection>,
     stuck: Stuck,
     slow: Option<mpsc::UnboundedSender<Job>>,
+    /// Jobs in the slow lane.
+    in_slow_lane: Arc<AtomicUsize>,
     /// Releases that nobody waits for, to go with the next batch.
     owing: Vec<Op>,
 }
 
 impl Writer {
-    pub(crate) fn new(config: tokio_postgres::Config, clock: Clock, sabotage: Sabotage) -> Self {
-        let stuck = Stuck::default();
-        Self { config, clock, sabotage, connection: None, stuck, slow: None, owing: Vec::new() }
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            config: settings.database.clone(),
+            clock: settings.clock.clone(),
+            sabotage: settings.sabotage,
+            observer: settings.observer.clone(),
+            lock_timeout_ms: LOCK_TIMEOUT_MS,
+            connection: None,
+            stuck: Stuck::default(),
+            slow: None,
+            in_slow_lane: Arc::default(),
+            owing: Vec::new(),
+        }
     }
 
     /// Serves the queue until every sender is gone, then ends, with everything answered.
@@ -110,7 +147,7 @@ impl Writer {
                     waiting.push(job);
                 }
             }
-            waiting.extend(self.owing.drain(..).map(|op| Job { op, reply: None, since: Instant::now() }));
+            waiting.extend(self.owing.drain(..).map(|op| Job::new(op, None)));
             metrics::histogram!("ledger_batch_operations").record(f64::from(u32::try_from(waiting.len()).unwrap_or(u32::MAX)));
             let batch = self.sort_out(&mut waiting);
             self.process(batch).await;
@@ -122,14 +159,24 @@ impl Writer {
     fn start_slow_lane(&mut self) -> tokio::task::JoinHandle<()> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.slow = Some(sender);
-        let mut lane = Self::new(self.config.clone(), self.clock.clone(), self.sabotage);
-        lane.stuck = Arc::clone(&self.stuck);
+        let lane = Self {
+            config: self.config.clone(),
+            clock: self.clock.clone(),
+            sabotage: self.sabotage,
+            observer: self.observer.clone(),
+            lock_timeout_ms: SLOW_LOCK_TIMEOUT_MS,
+            connection: None,
+            stuck: Arc::clone(&self.stuck),
+            slow: None,
+            in_slow_lane: Arc::clone(&self.in_slow_lane),
+            owing: Vec::new(),
+        };
         tokio::spawn(lane.run_slow(receiver))
     }
 
     /// One operation at a time, each tried until its deadline; the others of the lane go on between the tries.
     async fn run_slow(mut self, mut queue: mpsc::UnboundedReceiver<Job>) {
-        let mut waiting = std::collections::VecDeque::new();
+        let mut waiting: VecDeque<Job> = VecDeque::new();
         loop {
             if waiting.is_empty() {
                 match queue.recv().await {
@@ -140,29 +187,35 @@ impl Writer {
             while let Ok(job) = queue.try_recv() {
                 waiting.push_back(job);
             }
-            let Some(job) = waiting.pop_front() else { continue };
-            let key = job.op.key();
+            let Some(mut job) = waiting.pop_front() else { continue };
             if job.is_late() {
                 self.forget(job);
             } else {
                 match self.attempt(&[&job.op]).await {
                     Err(Failure::LockTimeout) => {
                         waiting.push_back(job);
-                        continue;
+                        let (late, rest): (Vec<Job>, Vec<Job>) = waiting.into_iter().partition(Job::is_late);
+                        for job in late {
+                            self.forget(job);
+                        }
+                        waiting = rest.into();
+                        tokio::time::sleep(SLOW_PAUSE).await;
                     }
-                    Err(Failure::Lost | Failure::Again) => {
+                    Err(Failure::Again) => waiting.push_front(job),
+                    Err(Failure::Lost) => {
+                        job.may_be_done = true;
                         waiting.push_front(job);
-                        continue;
                     }
                     result => self.conclude(vec![job], result).await,
                 }
             }
-            for op in std::mem::take(&mut self.owing) {
-                waiting.push_back(Job { op, reply: None, since: Instant::now() });
+            waiting.extend(std::mem::take(&mut self.owing).into_iter().map(|op| Job::new(op, None)));
+            let mut stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+            while let Ok(job) = queue.try_recv() {
+                waiting.push_back(job);
             }
-            if !waiting.iter().any(|job| job.op.key() == key) {
-                self.stuck.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-            }
+            self.in_slow_lane.store(waiting.len(), Ordering::Relaxed);
+            stuck.retain(|key| waiting.iter().any(|job| job.op.key() == *key));
         }
     }
 
@@ -174,10 +227,11 @@ impl Writer {
                 let stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
                 !stuck.is_empty() && stuck.contains(&job.op.key())
             };
-            if job.is_late() || (matches!(job.op, Op::Hold(_)) && job.reply.as_ref().is_some_and(oneshot::Sender::is_closed)) {
+            let is_unheard = job.reply.as_ref().is_some_and(oneshot::Sender::is_closed);
+            if job.is_late() || (matches!(job.op, Op::Hold(_)) && is_unheard) {
                 let _ = job.answer(Err(SubmitError::Overloaded)); // never reached the database
             } else if is_stuck {
-                self.to_slow_lane(job);
+                self.hand_over(job);
             } else {
                 batch.push(job);
             }
@@ -185,14 +239,22 @@ impl Writer {
         batch
     }
 
-    fn to_slow_lane(&self, job: Job) {
+    /// Gives a job to the slow lane, or refuses it when that has enough.
+    fn hand_over(&mut self, job: Job) {
+        if job.is_new() && self.in_slow_lane.load(Ordering::Relaxed) >= SLOW_AT_MOST {
+            self.forget(job);
+            return;
+        }
+        self.in_slow_lane.fetch_add(1, Ordering::Relaxed);
         let slow = self.slow.as_ref().expect("only the main lane hands over, and it has one");
         let _ = slow.send(job);
     }
 
-    /// A late operation that was tried before: its outcome may be unknown, so what it set aside is given back.
+    /// Refuses an operation that waited too long; if it may have been done, what it set aside is given back.
     fn forget(&mut self, job: Job) {
-        self.owing.extend(undo(&job.op));
+        if job.may_be_done {
+            self.owing.extend(undo(&job.op));
+        }
         let _ = job.answer(Err(SubmitError::Overloaded));
     }
 
@@ -200,10 +262,15 @@ impl Writer {
         while !batch.is_empty() {
             let ops: Vec<&Op> = batch.iter().map(|job| &job.op).collect();
             match self.attempt(&ops).await {
-                Err(Failure::Lost | Failure::Again) => {
+                Err(failure @ (Failure::Lost | Failure::Again)) => {
+                    for job in &mut batch {
+                        job.may_be_done |= matches!(failure, Failure::Lost);
+                    }
                     let (late, rest) = batch.into_iter().partition(Job::is_late);
                     let late: Vec<Job> = late;
-                    late.into_iter().for_each(|job| self.forget(job));
+                    for job in late {
+                        self.forget(job);
+                    }
                     batch = rest;
                 }
                 Err(Failure::LockTimeout) => batch = self.set_stuck_aside(batch).await,
@@ -237,10 +304,10 @@ impl Writer {
     }
 
     async fn attempt(&mut self, ops: &[&Op]) -> Result<Vec<Verdict>, Failure> {
-        let clock = self.clock.clone();
+        let (clock, observer) = (self.clock.clone(), self.observer.clone());
         let connection = self.connect().await?;
         let began = Instant::now();
-        let result = connection.apply(&clock, ops).await;
+        let result = connection.apply(&clock, observer.as_ref(), ops).await;
         metrics::histogram!("ledger_transaction_seconds").record(began.elapsed().as_secs_f64());
         if let Err(failure) = &result {
             tracing::warn!(?failure, operations = ops.len(), "a batch of the ledger failed");
@@ -256,7 +323,7 @@ impl Writer {
             let mut pause = RECONNECT.0;
             let deadline = Instant::now() + HOLD_DEADLINE;
             while self.connection.is_none() {
-                match Connection::open(&self.config, self.sabotage).await {
+                match Connection::open(&self.config, self.sabotage, self.lock_timeout_ms).await {
                     Ok(connection) => self.connection = Some(connection),
                     Err(error) => {
                         tracing::warn!(%error, "the ledger cannot reach its database");
@@ -280,15 +347,20 @@ impl Writer {
         let Some(connection) = &self.connection else { return batch };
         let Ok(stuck) = connection.stuck(&keys).await else { return batch };
         metrics::counter!("ledger_stuck_accounts_total").increment(u64::try_from(stuck.len()).unwrap_or(0));
-        self.stuck.lock().unwrap_or_else(PoisonError::into_inner).extend(&stuck);
         let (late, rest): (Vec<Job>, Vec<Job>) = batch.into_iter().partition(|job| stuck.contains(&job.op.key()));
-        late.into_iter().for_each(|job| self.to_slow_lane(job));
+        let set = Arc::clone(&self.stuck);
+        // Both under the lock: the slow lane forgets a key when it has no more jobs of it.
+        let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
+        set.extend(&stuck);
+        for job in late {
+            self.hand_over(job);
+        }
         rest
     }
 
     /// Logs why one operation failed; a broken book freezes its account.
     async fn accuse(&mut self, op: &Op, failure: &Failure) {
-        let key = op.key();
+        let mut key = op.key();
         tracing::error!(community = %key.community, account = %key.account, ?failure, "an operation failed alone");
         metrics::counter!("ledger_poison_total").increment(1);
         let what = match failure {
@@ -298,7 +370,10 @@ impl Writer {
                 }
                 Some(_) | None => return,
             },
-            Failure::Broken(_) => "the open lots do not cover the balance".to_owned(),
+            Failure::Broken(broken) => {
+                key = *broken;
+                "the open lots do not cover the balance".to_owned()
+            }
             Failure::Lost | Failure::LockTimeout | Failure::Again => return,
         };
         metrics::counter!("ledger_conservation_violations_total").increment(1);

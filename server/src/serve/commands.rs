@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use anyhow::Context;
-use ledger::{AccountKey, NEVER, Op, Source};
-use types::{AccountId, Clock, CommunityId, LotId, MicroUsd};
+use ledger::{NEVER, Op, Source};
+use types::{AccountId, Clock, LotId, MicroUsd};
 
 use super::{database, gateway, welcome};
 use crate::config::Settings;
@@ -33,14 +33,16 @@ pub async fn seed(settings: Settings) -> anyhow::Result<()> {
 pub async fn grant(settings: Settings, account: AccountId, amount: MicroUsd) -> anyhow::Result<()> {
     let books = database::open(&settings).await?;
     let clock = Clock::system();
-    let community: Option<i64> = sqlx::query_scalar("select community_id from account where id = $1")
-        .bind(account.0)
-        .fetch_optional(&books.pool)
-        .await?;
-    let community = community.with_context(|| format!("there is no account {account}"))?;
-    let key = AccountKey { community: CommunityId(community), account };
-    let op = Op::Mint { key, id: LotId(clock.uuid_v7()), source: Source::Grant, amount: amount.0, expires_at: NEVER };
     let mut tx = books.pool.begin().await?;
+    let key = ledger::report::find_account(&mut tx, account).await?;
+    let key = key.with_context(|| format!("there is no account {account}"))?;
+    let op = Op::Mint {
+        key,
+        id: LotId(clock.uuid_v7()),
+        source: Source::Grant,
+        amount: amount.0,
+        expires_at: NEVER,
+    };
     ledger::post(&mut tx, &clock, &op).await?;
     tx.commit().await?;
     writeln!(std::io::stdout(), "granted ${} to account {account}", amount.to_usd())?;

@@ -43,16 +43,13 @@ impl Books {
 
 /// Opens the database. The embedded one is migrated on the way; one that was given must have been (`freeside migrate`).
 pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Books> {
-    let (url, direct_url, cluster) = match &settings.database.url {
-        Some(url) => {
-            let direct = settings.database.direct_url.as_ref().unwrap_or(url);
-            (url.reveal().to_owned(), direct.reveal().to_owned(), None)
-        }
-        None => {
-            let cluster = embedded(settings).await?;
-            let url = cluster.url(roles::APP, NAME);
-            (url.clone(), url, Some(std::sync::Arc::new(cluster)))
-        }
+    let (url, direct_url, cluster) = if let Some(url) = &settings.database.url {
+        let direct = settings.database.direct_url.as_ref().unwrap_or(url);
+        (url.reveal().to_owned(), direct.reveal().to_owned(), None)
+    } else {
+        let cluster = embedded(settings).await?;
+        let url = cluster.url(roles::APP, NAME);
+        (url.clone(), url, Some(std::sync::Arc::new(cluster)))
     };
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
@@ -82,7 +79,8 @@ pub(crate) async fn migrate(settings: &Settings) -> anyhow::Result<()> {
 }
 
 async fn apply(url: &str) -> anyhow::Result<()> {
-    let mut connection = PgConnection::connect(url).await.context("the database does not let the owner in")?;
+    let mut connection =
+        PgConnection::connect(url).await.context("the database does not let the owner in")?;
     MIGRATOR.run(&mut connection).await.context("the schema could not be brought up to date")?;
     connection.close().await?;
     Ok(())
@@ -95,12 +93,16 @@ async fn check_schema(pool: &PgPool) -> anyhow::Result<()> {
     let wanted = MIGRATOR.iter().map(|migration| migration.version).max().unwrap_or(0);
     match found {
         Ok(found) if found >= wanted => Ok(()),
-        Ok(found) => anyhow::bail!("the database has schema {found}, this version needs {wanted}: run `freeside migrate` first"),
+        Ok(found) => anyhow::bail!(
+            "the database has schema {found}, this version needs {wanted}: run `freeside migrate` first"
+        ),
         Err(_) => anyhow::bail!("the database has no schema yet: run `freeside migrate` first"),
     }
 }
 
 /// The newest migration in the database.
 pub(crate) async fn schema_version(pool: &PgPool) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("select coalesce(max(version), 0) from schema_version").fetch_one(pool).await
+    sqlx::query_scalar!(r#"select coalesce(max(version), 0) as "version!" from schema_version"#)
+        .fetch_one(pool)
+        .await
 }

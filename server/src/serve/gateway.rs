@@ -14,9 +14,6 @@ use super::database::{self, Books, MIGRATOR};
 use crate::config::{Environment, Settings};
 use crate::routes::{self, AppState, Check, OperatorToken};
 
-/// A process that died keeps its holds for so long (SPEC §2).
-const LEASE: std::time::Duration = std::time::Duration::from_secs(5 * 60);
-
 /// The domain of this process and what keeps it alive.
 pub(crate) struct Core {
     pub(crate) ctx: Arc<domain::Ctx>,
@@ -39,21 +36,28 @@ impl Core {
 }
 
 /// Opens the ledger, the key ring and the way to the engine.
-pub(crate) async fn core(settings: &Settings, books: &Books, clock: &Clock, finn: SocketAddr) -> anyhow::Result<Core> {
+pub(crate) async fn core(
+    settings: &Settings,
+    books: &Books,
+    clock: &Clock,
+    finn: SocketAddr,
+) -> anyhow::Result<Core> {
     let service_keys = Arc::new(service_keys(settings, clock)?);
     let peppers = settings.peppers.iter().map(|(version, secret)| (*version, secret.into())).collect();
     let peppers = Peppers::new(peppers)?;
-    let mut ledger_settings = ledger::Settings::new(&books.direct_url, clock.clone()).context("DATABASE_DIRECT_URL")?;
+    let mut ledger_settings =
+        ledger::Settings::new(&books.direct_url, clock.clone()).context("DATABASE_DIRECT_URL")?;
     ledger_settings.writers = 2;
     let (ledger, writers) = Ledger::start(&ledger_settings);
     let name = format!("{} on pid {}", settings.roles, std::process::id());
-    let lease = Lease::take(books.pool.clone(), &name, LEASE).await?;
+    let lease = Lease::take(books.pool.clone(), &name, settings.lease).await?;
     let prices = prices_of(&settings.catalog);
     let mut connection = books.pool.acquire().await?;
     let price_version = ledger::report::price_version(&mut connection, &prices, clock.now()).await?;
     drop(connection);
-    let engine = domain::engine::Engine::new(&settings.finn_url_at(finn), Arc::clone(&service_keys), clock.clone())
-        .context("LOA_FINN_URL")?;
+    let engine =
+        domain::engine::Engine::new(&settings.finn_url_at(finn), Arc::clone(&service_keys), clock.clone())
+            .context("LOA_FINN_URL")?;
     let ctx = domain::Ctx {
         clock: clock.clone(),
         db: books.pool.clone(),
@@ -64,6 +68,7 @@ pub(crate) async fn core(settings: &Settings, books: &Books, clock: &Clock, finn
         engine,
         owner: lease.owner(),
         price_version,
+        sign_up: settings.features.api_keys,
         live: domain::turn::Live::default(),
         sandbox: domain::sandbox::Minted::default(),
     };
@@ -96,7 +101,12 @@ fn prices_of(catalog: &types::catalog::Catalog) -> String {
 }
 
 /// The doors.
-pub(crate) fn router(settings: &Settings, core: &Core, metrics: &PrometheusHandle, bound: SocketAddr) -> Router {
+pub(crate) fn router(
+    settings: &Settings,
+    core: &Core,
+    metrics: &PrometheusHandle,
+    bound: SocketAddr,
+) -> Router {
     routes::router(AppState {
         ctx: Arc::clone(&core.ctx),
         service_keys: Arc::clone(&core.service_keys),
@@ -126,12 +136,25 @@ fn checks(ctx: &Arc<domain::Ctx>) -> Vec<Check> {
         Check::new("engine", move || {
             let ctx = Arc::clone(&for_engine);
             async move {
-                if ctx.engine.is_healthy().await { Ok("answers".to_owned()) } else { Err("does not answer".to_owned()) }
+                if ctx.engine.is_healthy().await {
+                    Ok("answers".to_owned())
+                } else {
+                    Err("does not answer".to_owned())
+                }
             }
         }),
         Check::new("ledger", move || {
-            let queued = for_ledger.ledger.queued();
-            std::future::ready(Ok(format!("{queued} operations wait")))
+            let ctx = Arc::clone(&for_ledger);
+            async move {
+                // A transaction about an account that nobody has: the writer, its connection and the locks all answer.
+                let nobody = ledger::AccountKey { community: types::CommunityId(0), account: types::AccountId(0) };
+                match ctx.ledger.submit(ledger::Op::Expire { key: nobody }).await {
+                    Err(ledger::SubmitError::Refused(ledger::Refusal::NoAccount)) => {
+                        Ok(format!("{} operations wait", ctx.ledger.queued()))
+                    }
+                    Ok(_) | Err(_) => Err("the writer does not answer".to_owned()),
+                }
+            }
         }),
     ]
 }

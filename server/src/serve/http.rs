@@ -16,12 +16,12 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
-use super::DRAIN;
+use super::{DRAIN, descriptors};
 
 /// Open connections. Each costs some 10 KiB when it is idle; past this the kernel's queue waits.
 const CONNECTIONS_AT_MOST: usize = 20_000;
 /// A request's head comes within this time, or the connection ends: ten thousand clients that dribble cost a minute.
-const HEADER_READ: Duration = Duration::from_secs(60);
+const HEADER_READ: Duration = Duration::from_mins(1);
 /// Keys, ids and an SDK's own headers are below 4 KiB; a cookie-laden browser below 16.
 const HEADER_BYTES_AT_MOST: usize = 64 * 1024;
 /// SDKs send about 25 header lines; more than this is a flood.
@@ -32,7 +32,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Serves until `shutdown` resolves, then drains.
 pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(CONNECTIONS_AT_MOST));
+    let places = Arc::new(Semaphore::new(descriptors::for_callers(CONNECTIONS_AT_MOST)));
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {

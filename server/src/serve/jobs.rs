@@ -10,16 +10,16 @@ use ledger::Checker;
 use tokio::task::JoinSet;
 
 use super::database::Books;
-use crate::config::{Role, Roles};
+use crate::config::{Role, Roles, Settings};
 
 /// SPEC §13: a change reaches every process within 500 ms, so a revocation reaches a stream within 1 s.
 const FOLLOW: Duration = Duration::from_millis(500);
 /// `last_used_at` is at most 60 s old.
 const LAST_USED: Duration = Duration::from_secs(30);
-/// A look for owners whose lease has run out.
+/// A look for owners whose lease has run out; more often where leases are shorter than twice this.
 const SWEEP: Duration = Duration::from_secs(5);
 /// A look at what this process holds and no longer works on.
-const OWN_HOLDS: Duration = Duration::from_secs(60);
+const OWN_HOLDS: Duration = Duration::from_mins(1);
 /// SPEC §13: the incremental check of the books.
 const CHECK: Duration = Duration::from_secs(15);
 /// A dead embedded PostgreSQL is back within about a second.
@@ -30,14 +30,20 @@ const SETTLING_MS: i64 = 60_000;
 const LOOK_BACK_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// Starts the jobs of `roles`; they end when `tasks` is shut down.
-pub(crate) fn start(tasks: &mut JoinSet<()>, roles: &Roles, ctx: &Arc<Ctx>, books: &Books) {
+pub(crate) fn start(
+    tasks: &mut JoinSet<()>,
+    settings: &Settings,
+    roles: &Roles,
+    ctx: &Arc<Ctx>,
+    books: &Books,
+) {
     if roles.has(Role::Gateway) {
         every(tasks, FOLLOW, ctx, |ctx| async move { Ok(ctx.keys.poll_changes().await?) });
         every(tasks, LAST_USED, ctx, |ctx| async move { Ok(ctx.keys.flush_last_used().await?) });
         every(tasks, OWN_HOLDS, ctx, |ctx| async move { release_leaks(&ctx).await });
     }
     if roles.has(Role::Worker) {
-        every(tasks, SWEEP, ctx, |ctx| async move {
+        every(tasks, SWEEP.min(settings.lease / 2), ctx, |ctx| async move {
             ledger::sweep_dead_owners(&ctx.db, &ctx.ledger).await?;
             Ok(())
         });

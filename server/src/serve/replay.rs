@@ -14,8 +14,11 @@ pub(crate) struct RedisReplay(ConnectionManager);
 impl RedisReplay {
     /// Connects; the manager reconnects by itself afterwards.
     pub(crate) async fn connect(url: &str) -> anyhow::Result<Self> {
-        let client = redis::Client::open(url).map_err(|_| anyhow::anyhow!("REDIS_URL is no address of a Redis server"))?;
-        let config = ConnectionManagerConfig::new().set_response_timeout(Some(PATIENCE)).set_connection_timeout(Some(Duration::from_secs(5)));
+        let client = redis::Client::open(url)
+            .map_err(|_| anyhow::anyhow!("REDIS_URL is no address of a Redis server"))?;
+        let config = ConnectionManagerConfig::new()
+            .set_response_timeout(Some(PATIENCE))
+            .set_connection_timeout(Some(Duration::from_secs(5)));
         Ok(Self(client.get_connection_manager_with_config(config).await?))
     }
 }
@@ -26,7 +29,8 @@ impl ReplayGuard for RedisReplay {
         Box::pin(async move {
             let mut command = redis::cmd("SET");
             command.arg(format!("freeside:jti:{jti}")).arg(1).arg("NX").arg("EXAT").arg(until);
-            let set: Option<String> = command.query_async(&mut connection).await.map_err(|_| replay::GuardUnavailable)?;
+            let set: Option<String> =
+                command.query_async(&mut connection).await.map_err(|_| replay::GuardUnavailable)?;
             Ok(if set.is_some() { replay::Use::First } else { replay::Use::Again })
         })
     }

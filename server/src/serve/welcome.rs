@@ -23,14 +23,14 @@ pub(crate) struct Demo {
 
 /// Signs the demo developer up when nobody has signed up yet.
 pub(crate) async fn demo_key(settings: &Settings, ctx: &Ctx) -> anyhow::Result<Option<Demo>> {
-    if settings.environment == Environment::Production {
+    if settings.environment == Environment::Production || !ctx.sign_up {
         return Ok(None);
     }
-    let is_first: bool = sqlx::query_scalar("select not exists (select from developer)").fetch_one(&ctx.db).await?;
-    if !is_first {
+    if !domain::accounts::nobody_yet(ctx).await? {
         return Ok(None);
     }
-    let registered = domain::accounts::register(ctx, "Demo developer", IpAddr::V4(Ipv4Addr::UNSPECIFIED)).await?;
+    let registered =
+        domain::accounts::register(ctx, "Demo developer", IpAddr::V4(Ipv4Addr::UNSPECIFIED)).await?;
     Ok(Some(Demo { secret: registered.key.secret }))
 }
 
@@ -48,9 +48,18 @@ pub(crate) fn print(
     let public = settings.public_url_at(addresses.gateway);
     let public = public.trim_end_matches('/');
     let version = env!("CARGO_PKG_VERSION");
-    writeln!(out, "\n  {} is ready after {:.1} s\n", paint.bold(&format!("Freeside {version}")), took.as_secs_f64())?;
+    writeln!(
+        out,
+        "\n  {} is ready after {:.1} s\n",
+        paint.bold(&format!("Freeside {version}")),
+        took.as_secs_f64()
+    )?;
     if roles.has(Role::Gateway) {
-        writeln!(out, "  API        {}  (OpenAI and Anthropic dialects)", paint.link(&format!("{public}/v1")))?;
+        writeln!(
+            out,
+            "  API        {}  (OpenAI and Anthropic dialects)",
+            paint.link(&format!("{public}/v1"))
+        )?;
         writeln!(out, "  Docs       {}", paint.link(&format!("{public}/docs")))?;
         writeln!(out, "  Ready?     {}", paint.link(&format!("{public}/readyz?verbose")))?;
     }
@@ -60,7 +69,12 @@ pub(crate) fn print(
     if let Some(books) = books {
         match &books.cluster {
             Some(cluster) => {
-                writeln!(out, "  Database   PostgreSQL {}, embedded in {}", cluster.version(), settings.data_dir.display())?;
+                writeln!(
+                    out,
+                    "  Database   PostgreSQL {}, embedded in {}",
+                    cluster.version(),
+                    settings.data_dir.display()
+                )?;
             }
             None => writeln!(out, "  Database   DATABASE_URL")?,
         }

@@ -92,8 +92,7 @@ impl Answering {
             let frame = tokio::time::timeout(SILENCE_AT_MOST, body.frame()).await;
             let frame = match frame {
                 Err(_) => return Err(Broken("engine_silent")),
-                Ok(None) => return Err(Broken("engine_cut")),
-                Ok(Some(Err(_))) => return Err(Broken("engine_cut")),
+                Ok(None | Some(Err(_))) => return Err(Broken("engine_cut")),
                 Ok(Some(Ok(frame))) => frame,
             };
             let Ok(data) = frame.into_data() else { continue }; // the trailer is a cross-check, not a figure

@@ -1,6 +1,8 @@
 //! The stream of a turn and its end: read, hand on, extend while it grows, settle, then say the last word.
 
-use ledger::{Answer, Charge, Op, SubmitError};
+use std::pin::Pin;
+
+use ledger::{Answer, Charge, Op, Refusal, SubmitError};
 use tokio::sync::mpsc;
 use types::s2s::Usage;
 use types::{MicroUsd, PricePerMillion, failpoint};
@@ -18,8 +20,15 @@ enum Stop {
     /// The client left.
     Left,
     /// The hold is used up and could not be extended.
-    MoneyEnded,
+    MoneyEnded(&'static str),
 }
+
+/// What one extension brought: tokens covered and micro-USD held, or the reason that the caller reads.
+type Extended = Result<(u32, i64), &'static str>;
+
+const BALANCE_ENDED: &str = "the balance ended: add credits for longer answers";
+const CAP_REACHED: &str = "a monthly cap was reached: ask for a higher one, or wait for the next month";
+const NO_MORE_MONEY: &str = "no more money could be set aside: ask again for the rest";
 
 /// What was read so far.
 #[derive(Default)]
@@ -37,11 +46,14 @@ struct Bill {
 impl Turn {
     pub(super) async fn stream(mut self, mut answering: Answering, events: mpsc::Sender<Vec<Piece>>) {
         let price = self.price_of(&answering);
+        // Who answers is known now, and at its own price the hold covers more, and each slice costs less.
+        self.worst.price = price;
+        self.covered = self.covered.max(self.worst.affordable(MicroUsd(self.held)));
         let mut metered = Metered::default();
         let stop = self.relay(&mut answering, &events, &mut metered).await;
         match stop {
             Stop::End(_) => answering.finish(),
-            Stop::Broken(_) | Stop::Left | Stop::MoneyEnded => answering.cut(),
+            Stop::Broken(_) | Stop::Left | Stop::MoneyEnded(_) => answering.cut(),
         }
         failpoint::reach("turn.before_settle").await;
         let last = match stop {
@@ -50,10 +62,10 @@ impl Turn {
                 let settled = self.settle(&answering, price, &bill).await;
                 settled.map(|cost| Piece::Done(Finished { usage, cost, finish_reason, note: None }))
             }
-            Stop::MoneyEnded => {
+            Stop::MoneyEnded(why) => {
                 let usage = metered.usage;
                 let settled = self.settle(&answering, price, &Bill { usage, own: usage }).await;
-                let note = Some("the balance ended: add credits for longer answers".to_owned());
+                let note = Some(why.to_owned());
                 settled.map(|cost| {
                     Piece::Done(Finished { usage, cost, finish_reason: "length".to_owned(), note })
                 })
@@ -94,7 +106,7 @@ impl Turn {
         events: &mpsc::Sender<Vec<Piece>>,
         metered: &mut Metered,
     ) -> Stop {
-        let mut extension = None;
+        let mut extension: Option<Pin<Box<dyn Future<Output = Extended> + Send>>> = None;
         loop {
             let extending = async {
                 match extension.as_mut() {
@@ -114,20 +126,28 @@ impl Turn {
                 },
                 extended = extending => {
                     extension = None;
-                    match extended {
-                        Ok((tokens, held)) => (self.covered, self.held) = (tokens, held),
-                        // Refused: go on to the end of what is covered. Asked again with the next piece.
-                        Err(()) => {}
+                    // Refused: go on to the end of what is covered. Asked again with the next piece.
+                    if let Ok(more) = extended {
+                        (self.covered, self.held) = more;
                     }
                 }
                 () = events.closed() => return Stop::Left,
             }
             let used = u32::try_from(metered.usage.completion_tokens).unwrap_or(u32::MAX);
-            if used >= self.covered && self.covered < self.worst.max_tokens && extension.is_none() {
-                // The last slice is used up, and no extension is on its way: one more try decides.
-                match self.extension().await {
-                    Ok((tokens, held)) => (self.covered, self.held) = (tokens, held),
-                    Err(()) => return Stop::MoneyEnded,
+            while used >= self.covered && self.covered < self.worst.max_tokens {
+                // The last slice is used up. A quick provider keeps the arm above from its turn, so nothing more is
+                // read before money is set aside for it: what is on its way is waited for, then one more try decides.
+                let pending = match extension.take() {
+                    Some(pending) => pending.await.ok(),
+                    None => None,
+                };
+                let extended = match pending {
+                    Some(more) => Ok(more),
+                    None => self.extension().await,
+                };
+                match extended {
+                    Ok(more) => (self.covered, self.held) = more,
+                    Err(why) => return Stop::MoneyEnded(why),
                 }
             }
             let is_half_used = used >= self.covered - self.worst.slice / 2;
@@ -153,16 +173,30 @@ impl Turn {
         read.end.map(Stop::End)
     }
 
-    /// Asks for one more slice; owns what it needs, so that it can run beside the stream.
-    fn extension(&self) -> impl Future<Output = Result<(u32, i64), ()>> + Send + use<> {
-        let tokens = self.covered.saturating_add(self.worst.slice).min(self.worst.max_tokens);
-        let to = self.worst.cost(tokens).0;
-        let op = Op::Extend { key: self.account, id: self.passenger.reservation_id, to };
+    /// Asks for one more slice, or for what the balance still pays for; owns what it needs, so that it can run beside
+    /// the stream.
+    fn extension(&self) -> impl Future<Output = Extended> + Send + use<> {
+        let (worst, covered, held) = (self.worst, self.covered, self.held);
+        let (key, id) = (self.account, self.passenger.reservation_id);
         let ledger = self.ctx.ledger.clone();
         async move {
-            match ledger.submit(op).await {
-                Ok(Answer::Extended { amount }) => Ok((tokens, amount)),
-                Ok(_) | Err(_) => Err(()),
+            let extend = async |tokens: u32| {
+                let answer = ledger.submit(Op::Extend { key, id, to: worst.cost(tokens).0 }).await?;
+                let Answer::Extended { amount } = answer else { return Err(SubmitError::Unexpected) };
+                Ok((tokens, amount))
+            };
+            match extend(covered.saturating_add(worst.slice).min(worst.max_tokens)).await {
+                Ok(more) => Ok(more),
+                Err(SubmitError::Refused(Refusal::NotEnough { available })) => {
+                    let last = worst.affordable(MicroUsd(held.saturating_add(available)));
+                    if last <= covered {
+                        return Err(BALANCE_ENDED);
+                    }
+                    extend(last).await.map_err(|_| BALANCE_ENDED)
+                }
+                Err(SubmitError::Refused(Refusal::Owing { .. })) => Err(BALANCE_ENDED),
+                Err(SubmitError::Refused(Refusal::OverCap { .. })) => Err(CAP_REACHED),
+                Err(_) => Err(NO_MORE_MONEY),
             }
         }
     }
@@ -192,8 +226,9 @@ impl Turn {
         bill: &Bill,
     ) -> Result<MicroUsd, &'static str> {
         let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+        let price = price.charge(bill.usage.prompt_tokens, bill.usage.completion_tokens);
         let charge = Charge {
-            amount: price.charge(bill.usage.prompt_tokens, bill.usage.completion_tokens).0,
+            amount: self.covered_part(price).await,
             tokens_in: count(bill.usage.prompt_tokens),
             tokens_out: count(bill.usage.completion_tokens),
             own_in: count(bill.own.prompt_tokens),
@@ -210,6 +245,24 @@ impl Turn {
         }
     }
 
+    /// A charge as far as the balance goes. What finn sends in one go may run a little past the hold; an answer never
+    /// leaves its asker in debt for that.
+    async fn covered_part(&self, price: MicroUsd) -> i64 {
+        if price.0 <= self.held {
+            return price.0;
+        }
+        let op = Op::Extend { key: self.account, id: self.passenger.reservation_id, to: price.0 };
+        match self.ctx.ledger.submit(op).await {
+            Ok(Answer::Extended { amount }) => price.0.min(amount),
+            Err(SubmitError::Refused(_)) => {
+                metrics::counter!("turn_uncovered_micro_total").increment((price.0 - self.held).unsigned_abs());
+                tracing::warn!(reservation = %self.passenger.reservation_id, price = price.0, held = self.held, "an answer ran past its hold, and its asker's balance had ended");
+                self.held
+            }
+            Ok(_) | Err(_) => price.0, // too busy to ask: the settle takes what is there
+        }
+    }
+
     async fn give_back(&self) -> Result<(), &'static str> {
         let op = Op::Release { key: self.account, id: self.passenger.reservation_id };
         self.ctx.ledger.submit(op).await.map(|_| ()).map_err(|error| self.unsettled(&error))
@@ -223,12 +276,11 @@ impl Turn {
 
     /// The price of the model that answers; one that is not in the catalog is charged as the dearest, and is logged.
     fn price_of(&self, answering: &Answering) -> PricePerMillion {
-        match self.ctx.catalog.models.get(&answering.model) {
-            Some(model) => model.price(),
-            None => {
-                tracing::error!(model = %answering.model, "the engine answered with a model that is not in the catalog");
-                self.worst.price
-            }
+        if let Some(model) = self.ctx.catalog.models.get(&answering.model) {
+            model.price()
+        } else {
+            tracing::error!(model = %answering.model, "the engine answered with a model that is not in the catalog");
+            self.worst.price
         }
     }
 }

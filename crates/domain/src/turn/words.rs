@@ -210,3 +210,23 @@ pub enum Refusal {
     #[error("unexpected")]
     Unexpected(#[from] anyhow::Error),
 }
+
+impl Refusal {
+    /// The books could not be read. A database that is away or full is a reason to come back (SPEC §12: 503, never a hang).
+    pub fn unread(error: anyhow::Error) -> Self {
+        let is_away = match error.downcast_ref::<sqlx::Error>() {
+            Some(sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_)) => true,
+            // 57P: shutting down or starting up. 53: out of connections or memory.
+            Some(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("53"))
+            }
+            _ => false,
+        };
+        if is_away {
+            tracing::warn!(%error, "the books cannot be read now");
+            Self::Overloaded
+        } else {
+            Self::Unexpected(error)
+        }
+    }
+}

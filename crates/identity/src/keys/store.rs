@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use ring::hmac;
 use ring::rand::SecureRandom;
-use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, PgPool, Row as _};
+use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use types::{AccountId, CommunityId, KeyId};
 
@@ -79,43 +78,65 @@ impl Row {
             revoked,
         }
     }
+}
 
-    fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let salt: [u8; SALT] = fixed(row, "salt")?;
-        let hash: [u8; 32] = fixed(row, "hash")?;
-        Ok(Self {
-            view: view(row)?,
-            proof: Proof { salt, hash, pepper_version: row.try_get("pepper_version")? },
-        })
+/// The columns as they lie in the table. Each statement names them all: behind a `*`, a column that a later migration
+/// adds would move the others in a binary that is already running.
+struct Columns {
+    id: i64,
+    public_id: String,
+    community_id: i64,
+    account_id: i64,
+    name: String,
+    kind: i16,
+    salt: Vec<u8>,
+    hash: Vec<u8>,
+    pepper_version: i16,
+    scopes: Vec<String>,
+    requests_per_minute: i32,
+    tokens_per_day: i64,
+    created_at: OffsetDateTime,
+    last_used_at: Option<OffsetDateTime>,
+    expires_at: Option<OffsetDateTime>,
+    revoked_at: Option<OffsetDateTime>,
+    /// The public id of the key that took this one's place; not read where nobody is shown it.
+    successor: Option<String>,
+}
+
+impl TryFrom<Columns> for Row {
+    type Error = sqlx::Error;
+
+    fn try_from(columns: Columns) -> Result<Self, sqlx::Error> {
+        let salt = columns.salt.as_slice().try_into().map_err(|_| bad_column("salt"))?;
+        let hash = columns.hash.as_slice().try_into().map_err(|_| bad_column("hash"))?;
+        let proof = Proof { salt, hash, pepper_version: columns.pepper_version };
+        Ok(Self { view: columns.try_into()?, proof })
     }
 }
 
-fn view(row: &PgRow) -> Result<ApiKeyRow, sqlx::Error> {
-    let kind: i16 = row.try_get("kind")?;
-    Ok(ApiKeyRow {
-        id: KeyId(row.try_get("id")?),
-        public_id: row.try_get("public_id")?,
-        community: CommunityId(row.try_get("community_id")?),
-        account: AccountId(row.try_get("account_id")?),
-        name: row.try_get("name")?,
-        kind: KeyKind::from_db(kind).ok_or_else(|| bad_column("kind"))?,
-        scopes: Scopes::from_row(&row.try_get::<Vec<String>, _>("scopes")?),
-        requests_per_minute: number(row.try_get::<i32, _>("requests_per_minute")?, "requests_per_minute")?,
-        tokens_per_day: number(row.try_get::<i64, _>("tokens_per_day")?, "tokens_per_day")?,
-        created_at: row.try_get("created_at")?,
-        last_used_at: row.try_get("last_used_at")?,
-        expires_at: row.try_get("expires_at")?,
-        revoked_at: row.try_get("revoked_at")?,
-        replaced_by: row.try_get("successor")?,
-    })
-}
+impl TryFrom<Columns> for ApiKeyRow {
+    type Error = sqlx::Error;
 
-fn fixed<const N: usize>(row: &PgRow, column: &str) -> Result<[u8; N], sqlx::Error> {
-    row.try_get::<&[u8], _>(column)?.try_into().map_err(|_| bad_column(column))
-}
-
-fn number<From, To: TryFrom<From>>(value: From, column: &str) -> Result<To, sqlx::Error> {
-    To::try_from(value).map_err(|_| bad_column(column))
+    fn try_from(columns: Columns) -> Result<Self, sqlx::Error> {
+        let requests_per_minute = columns.requests_per_minute.try_into();
+        let tokens_per_day = columns.tokens_per_day.try_into();
+        Ok(Self {
+            id: KeyId(columns.id),
+            public_id: columns.public_id,
+            community: CommunityId(columns.community_id),
+            account: AccountId(columns.account_id),
+            name: columns.name,
+            kind: KeyKind::from_db(columns.kind).ok_or_else(|| bad_column("kind"))?,
+            scopes: Scopes::from_row(&columns.scopes),
+            requests_per_minute: requests_per_minute.map_err(|_| bad_column("requests_per_minute"))?,
+            tokens_per_day: tokens_per_day.map_err(|_| bad_column("tokens_per_day"))?,
+            created_at: columns.created_at,
+            last_used_at: columns.last_used_at,
+            expires_at: columns.expires_at,
+            revoked_at: columns.revoked_at,
+            replaced_by: columns.successor,
+        })
+    }
 }
 
 /// The table's own checks rule this out; a row that breaks them is a fault, not a key.
@@ -124,24 +145,26 @@ fn bad_column(column: &str) -> sqlx::Error {
 }
 
 pub(super) async fn read_one(db: &PgPool, id: PublicId) -> Result<Option<Row>, sqlx::Error> {
-    let row = sqlx::query("select *, null::text as successor from api_key where public_id = $1")
-        .bind(id.as_str())
-        .fetch_optional(db)
-        .await?;
-    row.as_ref().map(Row::read).transpose()
+    Ok(read_many(db, &[id]).await?.remove(&id))
 }
 
 pub(super) async fn read_many(db: &PgPool, ids: &[PublicId]) -> Result<HashMap<PublicId, Row>, sqlx::Error> {
-    let texts: Vec<&str> = ids.iter().map(PublicId::as_str).collect();
+    let texts: Vec<String> = ids.iter().map(|id| id.as_str().to_owned()).collect();
     if texts.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows = sqlx::query("select *, null::text as successor from api_key where public_id = any($1)")
-        .bind(texts)
-        .fetch_all(db)
-        .await?;
-    let rows = rows.iter().map(|row| {
-        let row = Row::read(row)?;
+    let rows = sqlx::query_as!(
+        Columns,
+        r#"select id, public_id, community_id, account_id, name, kind, salt, hash, pepper_version, scopes,
+             requests_per_minute, tokens_per_day, created_at, last_used_at, expires_at, revoked_at,
+             null::text as "successor?"
+           from api_key where public_id = any($1)"#,
+        &texts
+    )
+    .fetch_all(db)
+    .await?;
+    let rows = rows.into_iter().map(|columns| {
+        let row = Row::try_from(columns)?;
         let id = PublicId::parse(&row.view.public_id).ok_or_else(|| bad_column("public_id"))?;
         Ok((id, row))
     });
@@ -149,26 +172,31 @@ pub(super) async fn read_many(db: &PgPool, ids: &[PublicId]) -> Result<HashMap<P
 }
 
 pub(super) async fn list(db: &PgPool, account: AccountId) -> Result<Vec<ApiKeyRow>, sqlx::Error> {
-    let rows = sqlx::query(
-        "select api_key.*, next.public_id as successor
-         from api_key left join api_key next on next.id = api_key.replaced_by
-         where api_key.account_id = $1
-         order by api_key.created_at desc, api_key.id desc limit $2",
+    let rows = sqlx::query_as!(
+        Columns,
+        r#"select k.id, k.public_id, k.community_id, k.account_id, k.name, k.kind, k.salt, k.hash, k.pepper_version,
+             k.scopes, k.requests_per_minute, k.tokens_per_day, k.created_at, k.last_used_at, k.expires_at, k.revoked_at,
+             next.public_id as "successor?"
+           from api_key k left join api_key next on next.id = k.replaced_by
+           where k.account_id = $1
+           order by k.created_at desc, k.id desc limit $2"#,
+        account.0,
+        MAX_LISTED
     )
-    .bind(account.0)
-    .bind(MAX_LISTED)
     .fetch_all(db)
     .await?;
-    rows.iter().map(view).collect()
+    rows.into_iter().map(ApiKeyRow::try_from).collect()
 }
 
 /// Keeps other transactions from making keys of this account until this one ends. The count that follows is a statement
 /// of its own and so sees what the previous holder committed; that needs READ COMMITTED, the default.
 pub(super) async fn lock_account(tx: &mut PgConnection, account: AccountId) -> Result<(), sqlx::Error> {
-    sqlx::query("select pg_advisory_xact_lock(hashtextextended('api_key of account ' || $1::bigint, 0))")
-        .bind(account.0)
-        .execute(tx)
-        .await?;
+    sqlx::query!(
+        "select pg_advisory_xact_lock(hashtextextended('api_key of account ' || $1::bigint, 0))",
+        account.0
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
@@ -179,14 +207,14 @@ pub(super) async fn count_active(
     but: Option<KeyId>,
     now: OffsetDateTime,
 ) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar(
-        "select count(*) from api_key
-         where account_id = $1 and revoked_at is null and (expires_at is null or expires_at > $2)
-           and ($3::bigint is null or id <> $3)",
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from api_key
+           where account_id = $1 and revoked_at is null and (expires_at is null or expires_at > $2)
+             and ($3::bigint is null or id <> $3)"#,
+        account.0,
+        now,
+        but.map(|id| id.0)
     )
-    .bind(account.0)
-    .bind(now)
-    .bind(but.map(|id| id.0))
     .fetch_one(tx)
     .await
 }
@@ -196,25 +224,26 @@ pub(super) async fn insert(tx: &mut PgConnection, row: &Row) -> Result<bool, Key
     let view = &row.view;
     let requests_per_minute = i32::try_from(view.requests_per_minute).map_err(|_| KeyError::BadLimits)?;
     let tokens_per_day = i64::try_from(view.tokens_per_day).map_err(|_| KeyError::BadLimits)?;
-    let done = sqlx::query(
+    let scopes: Vec<String> = view.scopes.names().into_iter().map(str::to_owned).collect();
+    let done = sqlx::query!(
         "insert into api_key (id, public_id, community_id, account_id, name, kind, salt, hash, pepper_version, scopes,
                               requests_per_minute, tokens_per_day, created_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
          on conflict do nothing",
+        view.id.0,
+        view.public_id,
+        view.community.0,
+        view.account.0,
+        view.name,
+        view.kind.as_db(),
+        row.proof.salt.as_slice(),
+        row.proof.hash.as_slice(),
+        row.proof.pepper_version,
+        &scopes,
+        requests_per_minute,
+        tokens_per_day,
+        view.created_at
     )
-    .bind(view.id.0)
-    .bind(&view.public_id)
-    .bind(view.community.0)
-    .bind(view.account.0)
-    .bind(&view.name)
-    .bind(view.kind.as_db())
-    .bind(row.proof.salt.as_slice())
-    .bind(row.proof.hash.as_slice())
-    .bind(row.proof.pepper_version)
-    .bind(view.scopes.names())
-    .bind(requests_per_minute)
-    .bind(tokens_per_day)
-    .bind(view.created_at)
     .execute(tx)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -226,17 +255,20 @@ pub(super) async fn lock_key(
     account: AccountId,
     id: PublicId,
 ) -> Result<Option<ApiKeyRow>, sqlx::Error> {
-    let row = sqlx::query(
-        "select api_key.*, next.public_id as successor
-         from api_key left join api_key next on next.id = api_key.replaced_by
-         where api_key.account_id = $1 and api_key.public_id = $2
-         for no key update of api_key",
+    let row = sqlx::query_as!(
+        Columns,
+        r#"select k.id, k.public_id, k.community_id, k.account_id, k.name, k.kind, k.salt, k.hash, k.pepper_version,
+             k.scopes, k.requests_per_minute, k.tokens_per_day, k.created_at, k.last_used_at, k.expires_at, k.revoked_at,
+             next.public_id as "successor?"
+           from api_key k left join api_key next on next.id = k.replaced_by
+           where k.account_id = $1 and k.public_id = $2
+           for no key update of k"#,
+        account.0,
+        id.as_str()
     )
-    .bind(account.0)
-    .bind(id.as_str())
     .fetch_optional(tx)
     .await?;
-    row.as_ref().map(view).transpose()
+    row.map(ApiKeyRow::try_from).transpose()
 }
 
 pub(super) async fn replace(
@@ -245,17 +277,19 @@ pub(super) async fn replace(
     new: KeyId,
     expires_at: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("update api_key set replaced_by = $2, expires_at = $3 where id = $1")
-        .bind(old.0)
-        .bind(new.0)
-        .bind(expires_at)
-        .execute(tx)
-        .await?;
+    sqlx::query!(
+        "update api_key set replaced_by = $2, expires_at = $3 where id = $1",
+        old.0,
+        new.0,
+        expires_at
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
 pub(super) async fn revoke(tx: &mut PgConnection, id: KeyId, at: OffsetDateTime) -> Result<(), sqlx::Error> {
-    sqlx::query("update api_key set revoked_at = $2 where id = $1").bind(id.0).bind(at).execute(tx).await?;
+    sqlx::query!("update api_key set revoked_at = $2 where id = $1", id.0, at).execute(tx).await?;
     Ok(())
 }
 
@@ -263,7 +297,7 @@ pub(super) async fn revoke(tx: &mut PgConnection, id: KeyId, at: OffsetDateTime)
 pub(super) async fn write_last_used(db: &PgPool, uses: &[Use]) -> Result<(), sqlx::Error> {
     let ids: Vec<i64> = uses.iter().map(|each| each.id.0).collect();
     let times: Vec<OffsetDateTime> = uses.iter().map(|each| each.at).collect();
-    sqlx::query(
+    sqlx::query!(
         "with used as (
              select api_key.id, used.at
              from unnest($1::bigint[], $2::timestamptz[]) as used (id, at) join api_key on api_key.id = used.id
@@ -272,9 +306,9 @@ pub(super) async fn write_last_used(db: &PgPool, uses: &[Use]) -> Result<(), sql
              for no key update of api_key
          )
          update api_key set last_used_at = greatest(api_key.last_used_at, used.at) from used where api_key.id = used.id",
+        &ids,
+        &times
     )
-    .bind(ids)
-    .bind(times)
     .execute(db)
     .await?;
     Ok(())
