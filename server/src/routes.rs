@@ -159,13 +159,20 @@ pub fn router(state: AppState) -> Router {
         .with_state(app)
 }
 
-async fn nothing_here(State(_): State<Arc<App>>, Extension(asked): Extension<Asked>, request: Request) -> Response {
+async fn nothing_here(
+    State(_): State<Arc<App>>,
+    Extension(asked): Extension<Asked>,
+    request: Request,
+) -> Response {
     let path = request.uri().path();
     let message = match path {
         "/v1/responses" => {
-            "The Responses API is not offered here yet. POST /v1/chat/completions answers the same questions.".to_owned()
+            "The Responses API is not offered here yet. POST /v1/chat/completions answers the same questions."
+                .to_owned()
         }
-        "/v1/completions" => "Legacy completions are not offered here. Use POST /v1/chat/completions.".to_owned(),
+        "/v1/completions" => {
+            "Legacy completions are not offered here. Use POST /v1/chat/completions.".to_owned()
+        }
         _ if path.starts_with("/v1/responses/") => {
             "The Responses API is not offered here yet. Use POST /v1/chat/completions.".to_owned()
         }

@@ -64,6 +64,7 @@ impl Settings {
                 direct_url: secret("DATABASE_DIRECT_URL"),
                 postgres_bin: values.text("FREESIDE_POSTGRES_BIN").map(|path| source.path(path)),
             },
+            lease: Duration::from_secs(values.required("FREESIDE_LEASE_SECONDS")),
             redis_url: secret("REDIS_URL"),
             nats_url: secret("NATS_URL"),
             log: Log {

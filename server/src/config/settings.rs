@@ -43,6 +43,8 @@ pub struct Settings {
     pub signing_keys: SigningKeys,
     /// The database.
     pub database: Database,
+    /// How long the holds of a process outlive its last heartbeat.
+    pub lease: Duration,
     /// Redis, when there is one.
     pub redis_url: Option<Secret>,
     /// NATS servers, with commas, when there are any.

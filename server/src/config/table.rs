@@ -147,6 +147,8 @@ const SECRET_CHARS: usize = 32;
 pub(super) const PLACEHOLDER: &str = "change-me-to-48-random-characters-of-your-own-making";
 const ANY_TEXT: Kind = Kind::Text { min_chars: 1 };
 const SECRET_TEXT: Kind = Kind::Text { min_chars: SECRET_CHARS };
+/// A lease under two seconds ends between two late heartbeats; over an hour, a dead process locks money for as long.
+const LEASE_SECONDS: Kind = Kind::Count { min: 2, max: 3_600 };
 /// A minute between two words: slower than any reader, so more is a slip of the keyboard.
 const PACE_MAX_MS: u64 = 60_000;
 
@@ -244,6 +246,13 @@ pub const TABLE: &[Variable] = &[
         "The folder of initdb and postgres for the embedded database.",
     )
     .example("/usr/lib/postgresql/15/bin"),
+    Variable::new(
+        Group::Storage,
+        "FREESIDE_LEASE_SECONDS",
+        LEASE_SECONDS,
+        Unset::Is("300"),
+        "How long the money that a dead process has set aside stays locked. All processes of one database take the same.",
+    ),
     Variable::new(Group::Storage, "REDIS_URL", Kind::RedisUrl, Unset::Nothing, "Redis.")
         .secret()
         .example("redis://127.0.0.1:6379/0")

@@ -105,7 +105,10 @@ pub(crate) async fn register(
 fn register_refused(error: RegisterError, asked: &Asked) -> Response {
     match error {
         RegisterError::BadName => {
-            let shape = Shape::invalid("name", "This has to have 1 to 80 characters, none of them a control character.");
+            let shape = Shape::invalid(
+                "name",
+                "This has to have 1 to 80 characters, none of them a control character.",
+            );
             problem::respond(shape, asked)
         }
         RegisterError::TooMany { retry_after_s } => {
@@ -115,6 +118,7 @@ fn register_refused(error: RegisterError, asked: &Asked) -> Response {
             );
             problem::respond(Shape::rate_limited(detail, retry_after_s.into()), asked)
         }
+        RegisterError::Off => problem::respond(Shape::sign_up_off(), asked),
         RegisterError::Unexpected(error) => problem::answer(Fault::Unexpected(error), asked),
     }
 }
@@ -387,12 +391,17 @@ mod tests {
 
     #[test]
     fn a_report_covers_this_month_unless_said_otherwise() {
-        let days = |from: Option<&str>, to: Option<&str>| Days { from: from.map(str::to_owned), to: to.map(str::to_owned) };
+        let days = |from: Option<&str>, to: Option<&str>| Days {
+            from: from.map(str::to_owned),
+            to: to.map(str::to_owned),
+        };
         let today = date!(2026 - 03 - 14);
         assert_eq!(range(&days(None, None), today).expect("fine"), (date!(2026 - 03 - 01), today));
         let year = days(Some("2025-03-14"), None);
         assert_eq!(range(&year, today).expect("fine"), (date!(2025 - 03 - 14), today));
-        for (from, to) in [("2026-03-15", "2026-03-14"), ("2024-01-01", "2026-01-01"), ("14.3.2026", "2026-03-14")] {
+        for (from, to) in
+            [("2026-03-15", "2026-03-14"), ("2024-01-01", "2026-01-01"), ("14.3.2026", "2026-03-14")]
+        {
             assert!(range(&days(Some(from), Some(to)), today).is_err(), "{from} {to}");
         }
     }

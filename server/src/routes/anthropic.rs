@@ -67,7 +67,7 @@ pub(crate) async fn messages(
 
 async fn message(app: &Arc<App>, asked: &Asked, request: Request) -> Result<Response, Fault> {
     let (parts, incoming) = request.into_parts();
-    let key = caller::key(app, asked, &parts.headers, ACCESS).await?;
+    let (key, incoming) = caller::key_before(app, asked, &parts.headers, incoming, ACCESS).await?;
     let wish = {
         let whole = body::read(&app.bodies, &parts, incoming, limits::INFERENCE_BODY_BYTES).await?;
         ask::wish(&whole.parse()?, asked, shared::clamp(&parts.headers)?)?

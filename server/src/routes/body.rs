@@ -2,13 +2,13 @@
 //!
 //! Bytes being read are counted against one budget of the process, so that slow clients cannot fill the memory.
 
-use std::error::Error;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use serde_json::error::Category;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -30,18 +30,37 @@ impl Budget {
 #[derive(Debug)]
 pub(crate) struct Whole {
     bytes: Vec<u8>,
-    _share: Option<OwnedSemaphorePermit>,
+    #[expect(dead_code, reason = "kept for its drop, which gives the share back")]
+    share: Option<OwnedSemaphorePermit>,
 }
 
 /// Reads the body, at most `limit` bytes of it, within [`limits::BODY_READ`].
 pub(crate) async fn read(budget: &Budget, parts: &Parts, body: Body, limit: usize) -> Result<Whole, Fault> {
     if !says_json(parts) {
+        discard(body).await;
         return Err(Fault::WrongType);
     }
     match tokio::time::timeout(limits::BODY_READ, gather(budget, body, limit)).await {
         Ok(whole) => whole,
         Err(_) => Err(Fault::TooSlow),
     }
+}
+
+/// Reads what a refused client is still sending, within bounds, and forgets it.
+///
+/// A client that is cut while it sends sees a broken connection and not the refusal that says why.
+pub(crate) async fn discard(mut body: Body) {
+    let rest = async {
+        let mut size = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            size += frame.data_ref().map_or(0, Bytes::len);
+            if size > limits::DISCARDED_BYTES {
+                break;
+            }
+        }
+    };
+    // Either end of this wait is fine: the refusal is sent next.
+    drop(tokio::time::timeout(limits::DISCARD, rest).await);
 }
 
 /// A missing content type is taken for JSON; `application/json` and `…+json` are; everything else is not.
@@ -52,32 +71,25 @@ fn says_json(parts: &Parts) -> bool {
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
-async fn gather(budget: &Budget, body: Body, limit: usize) -> Result<Whole, Fault> {
-    let mut body = Limited::new(body, limit);
-    let mut whole = Whole { bytes: Vec::new(), _share: None };
+async fn gather(budget: &Budget, mut body: Body, limit: usize) -> Result<Whole, Fault> {
+    let mut bytes = Vec::new();
+    let mut held: Option<OwnedSemaphorePermit> = None;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| broken_off(&*error, limit))?;
-        let Ok(data) = frame.into_data() else { continue };
-        let size = u32::try_from(data.len()).map_err(|_| Fault::TooLarge { limit })?;
+        let Ok(data) = frame.map_err(|_| Fault::Hungup)?.into_data() else { continue };
+        let size = u32::try_from(data.len()).ok().filter(|_| bytes.len() + data.len() <= limit);
+        let Some(size) = size else {
+            drop((bytes, held));
+            discard(body).await;
+            return Err(Fault::TooLarge { limit });
+        };
         let share = budget.0.clone().try_acquire_many_owned(size).map_err(|_| Fault::Crowded)?;
-        match &mut whole._share {
+        match &mut held {
             Some(held) => held.merge(share),
-            empty @ None => *empty = Some(share),
+            None => held = Some(share),
         }
-        whole.bytes.extend_from_slice(&data);
+        bytes.extend_from_slice(&data);
     }
-    Ok(whole)
-}
-
-fn broken_off(error: &(dyn Error + 'static), limit: usize) -> Fault {
-    let mut cause = Some(error);
-    while let Some(inner) = cause {
-        if inner.is::<LengthLimitError>() {
-            return Fault::TooLarge { limit };
-        }
-        cause = inner.source();
-    }
-    Fault::Hungup
+    Ok(Whole { bytes, share: held })
 }
 
 impl Whole {
@@ -94,7 +106,10 @@ impl Whole {
 
 pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Fault> {
     let text = std::str::from_utf8(bytes).map_err(|error| Fault::Unreadable {
-        message: format!("The body is not valid UTF-8: the byte at offset {} starts no character.", error.valid_up_to()),
+        message: format!(
+            "The body is not valid UTF-8: the byte at offset {} starts no character.",
+            error.valid_up_to()
+        ),
     })?;
     if !text.trim_ascii_start().starts_with('{') {
         let message = "The body has to be a JSON object: it has to begin with \"{\".".to_owned();
@@ -107,7 +122,9 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Fault>
             // These texts are the parser's own fixed sentences; they hold nothing of the body.
             Category::Syntax => format!("The body is not valid JSON: {error}."),
             Category::Data | Category::Io => {
-                format!("The body is not of the expected shape: a field comes twice or is malformed ({place}).")
+                format!(
+                    "The body is not of the expected shape: a field comes twice or is malformed ({place})."
+                )
             }
         };
         Fault::Unreadable { message }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HeaderName};
+use domain::turn::Refusal;
 use identity::{ApiKey, KeyRefusal, Scope};
 use ring::digest;
 
-use super::App;
 use super::exchange::Asked;
 use super::fault::Fault;
+use super::{App, body};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// How our keys begin; with both headers set, the one that holds a key of ours is meant.
@@ -39,13 +41,28 @@ pub(crate) async fn key(
         KeyRefusal::TooManyFailures { retry_after_s } => {
             Fault::TooManyFailures { retry_after_s: retry_after_s.into() }
         }
-        KeyRefusal::Unexpected(error) => Fault::Unexpected(error),
+        KeyRefusal::Unexpected(error) => Fault::Turn(Refusal::unread(error)),
     })?;
     match access {
-        Access::Key(scope) if !key.scopes.contains(scope) => {
-            Err(Fault::NoScope { scope: scope.as_str() })
-        },
+        Access::Key(scope) if !key.scopes.contains(scope) => Err(Fault::NoScope { scope: scope.as_str() }),
         Access::Key(_) | Access::Anyone | Access::Operator => Ok(key),
+    }
+}
+
+/// Like [`key`], for a request whose body is still to be read: a refused client gets to send it before it reads why.
+pub(crate) async fn key_before(
+    app: &App,
+    asked: &Asked,
+    headers: &HeaderMap,
+    body: Body,
+    access: Access,
+) -> Result<(Arc<ApiKey>, Body), Fault> {
+    match key(app, asked, headers, access).await {
+        Ok(key) => Ok((key, body)),
+        Err(fault) => {
+            body::discard(body).await;
+            Err(fault)
+        }
     }
 }
 

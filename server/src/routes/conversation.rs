@@ -58,7 +58,10 @@ pub(crate) fn read(raw: &RawValue) -> Result<Conversation, Fault> {
 fn message(index: usize, raw: &RawValue) -> Result<Message, Fault> {
     let at = |field: &str| format!("messages[{index}].{field}");
     let raw: RawMessage<'_> = serde_json::from_str(raw.get()).map_err(|_| {
-        Fault::field(format!("messages[{index}]"), "This has to be an object with a role and content, each once.")
+        Fault::field(
+            format!("messages[{index}]"),
+            "This has to be an object with a role and content, each once.",
+        )
     })?;
     let roles = "This has to be one of system, developer, user, assistant, tool.";
     let role = match raw.role.map(RawValue::get) {
@@ -94,13 +97,19 @@ fn check_content(param: &str, raw: &RawValue) -> Result<(), Fault> {
     match raw.get().as_bytes().first() {
         Some(b'"') => check_text(param, raw),
         Some(b'[') => {
-            for (index, raw) in fields::list::<{ limits::CONTENT_PARTS }>(param, raw)?.into_iter().enumerate() {
+            for (index, raw) in fields::list::<{ limits::CONTENT_PARTS }>(param, raw)?.into_iter().enumerate()
+            {
                 let at = format!("{param}[{index}]");
                 let part = part(&at, raw)?;
                 match part.kind.map(RawValue::get) {
                     Some("\"text\"") => match part.text {
                         Some(text) if text.get().starts_with('"') => check_text(&format!("{at}.text"), text)?,
-                        _ => return Err(Fault::field(format!("{at}.text"), "A text part needs a string here.")),
+                        _ => {
+                            return Err(Fault::field(
+                                format!("{at}.text"),
+                                "A text part needs a string here.",
+                            ));
+                        }
                     },
                     Some("\"image_url\"" | "\"input_audio\"" | "\"file\"" | "\"refusal\"") => {}
                     _ => {

@@ -79,16 +79,16 @@ pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, nex
 
     let status = response.status();
     let headers = response.headers_mut();
-    let id = text(&id);
     if vendor {
-        headers.insert(REQUEST_ID, id.clone());
+        headers.insert(REQUEST_ID, text(&id));
     }
-    headers.insert(X_REQUEST_ID, id);
+    headers.insert(X_REQUEST_ID, text(&id));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if from_page {
         allow_any_origin(headers, preflight);
     }
     let path = path.as_ref().map_or("none", MatchedPath::as_str).to_owned();
+    tracing::debug!(request_id = id.as_ref(), path, status = status.as_u16(), "answered");
     metrics::counter!("freeside_http_requests_total", "path" => path, "status" => class(status)).increment(1);
     response
 }

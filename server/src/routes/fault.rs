@@ -79,15 +79,16 @@ impl Fault {
 
     /// Logs what is ours to mend, once, under the request's id.
     pub(crate) fn report(&self, request_id: &str) {
-        match self {
-            Self::Unexpected(error) | Self::Turn(Refusal::Unexpected(error)) => {
-                tracing::error!(request_id, error = format!("{error:#}"), "a request failed for a reason that is ours");
-            }
-            Self::Turn(Refusal::EngineFailed { status, code, .. }) => {
-                tracing::warn!(request_id, status, code, "the engine failed before the first token");
-            }
-            Self::Broken { code, .. } => tracing::warn!(request_id, code, "an answer broke off"),
-            _ => {}
+        if let Self::Unexpected(error) | Self::Turn(Refusal::Unexpected(error)) = self {
+            tracing::error!(
+                request_id,
+                error = format!("{error:#}"),
+                "a request failed for a reason that is ours"
+            );
+        } else if let Self::Turn(Refusal::EngineFailed { status, code, .. }) = self {
+            tracing::warn!(request_id, status, code, "the engine failed before the first token");
+        } else if let Self::Broken { code, .. } = self {
+            tracing::warn!(request_id, code, "an answer broke off");
         }
     }
 }

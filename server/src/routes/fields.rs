@@ -13,7 +13,8 @@ pub(crate) type Field<'a> = Option<&'a RawValue>;
 
 /// A string.
 pub(crate) fn text(param: &str, raw: &RawValue) -> Result<String, Fault> {
-    serde_json::from_str(raw.get()).map_err(|_| Fault::field(param, "This has to be a string of valid Unicode."))
+    serde_json::from_str(raw.get())
+        .map_err(|_| Fault::field(param, "This has to be a string of valid Unicode."))
 }
 
 /// A model's name, when one is given.
@@ -47,7 +48,8 @@ pub(crate) fn whole(param: &str, raw: Field<'_>, bounds: RangeInclusive<u32>) ->
     match raw.get().parse::<u32>() {
         Ok(count) if bounds.contains(&count) => Ok(Some(count)),
         _ => {
-            let message = format!("This has to be a whole number from {} to {}.", bounds.start(), bounds.end());
+            let message =
+                format!("This has to be a whole number from {} to {}.", bounds.start(), bounds.end());
             Err(Fault::field(param, message))
         }
     }
@@ -110,7 +112,8 @@ pub(crate) fn tools(raw: Field<'_>) -> Result<Option<Box<RawValue>>, Fault> {
 /// Refuses tools that are too long together.
 pub(crate) fn tools_fit(raw: &RawValue) -> Result<(), Fault> {
     if raw.get().len() > limits::TOOLS_BYTES {
-        let message = format!("The tools together may take {} bytes; send fewer or shorter ones.", limits::TOOLS_BYTES);
+        let message =
+            format!("The tools together may take {} bytes; send fewer or shorter ones.", limits::TOOLS_BYTES);
         return Err(Fault::field("tools", message));
     }
     Ok(())
@@ -121,10 +124,13 @@ pub(crate) fn tool_choice(raw: Field<'_>) -> Result<Option<Box<RawValue>>, Fault
     match raw {
         None => Ok(None),
         Some(raw) if raw.get().starts_with('{') => Ok(Some(raw.to_owned())),
-        Some(raw) if matches!(raw.get(), "\"auto\"" | "\"none\"" | "\"required\"") => Ok(Some(raw.to_owned())),
-        Some(_) => {
-            Err(Fault::field("tool_choice", "This has to be \"auto\", \"none\", \"required\" or a function's object."))
+        Some(raw) if matches!(raw.get(), "\"auto\"" | "\"none\"" | "\"required\"") => {
+            Ok(Some(raw.to_owned()))
         }
+        Some(_) => Err(Fault::field(
+            "tool_choice",
+            "This has to be \"auto\", \"none\", \"required\" or a function's object.",
+        )),
     }
 }
 
@@ -183,7 +189,10 @@ mod tests {
 
     #[test]
     fn numbers_keep_the_callers_text() {
-        assert_eq!(number("temperature", Some(&raw("0.70")), 0..=2).expect("fine").expect("there").get(), "0.70");
+        assert_eq!(
+            number("temperature", Some(&raw("0.70")), 0..=2).expect("fine").expect("there").get(),
+            "0.70"
+        );
         for bad in ["2.1", "-0.1", "1e999", "\"1\"", "null1"] {
             if let Ok(value) = RawValue::from_string(bad.to_owned()) {
                 assert!(number("temperature", Some(&value), 0..=2).is_err(), "{bad}");

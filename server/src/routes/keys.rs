@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use identity::{ApiKey, ApiKeyRow, KeyError, KeyKind, KeyLimits, KeyRequest, NewKey, Scope, Scopes};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
@@ -284,7 +285,7 @@ fn overlap(body: &RotateBody<'_>) -> Result<time::Duration, Fault> {
 }
 
 fn wish(body: &KeyBody<'_>, caller: &ApiKey) -> Result<KeyRequest, Fault> {
-    let kind = match body.kind.map(|raw| raw.get()) {
+    let kind = match body.kind.map(RawValue::get) {
         None => caller.kind,
         Some("\"sandbox\"") => KeyKind::Sandbox,
         Some("\"live\"") if caller.kind == KeyKind::Live => KeyKind::Live,
@@ -296,7 +297,8 @@ fn wish(body: &KeyBody<'_>, caller: &ApiKey) -> Result<KeyRequest, Fault> {
     };
     let scopes = body.scopes.map(scopes).transpose()?.unwrap_or(caller.scopes);
     if scopes.is_empty() || !caller.scopes.covers(scopes) {
-        let message = format!("This has to be a part of the caller's own: {}.", caller.scopes.names().join(", "));
+        let message =
+            format!("This has to be a part of the caller's own: {}.", caller.scopes.names().join(", "));
         return Err(Fault::field("scopes", message));
     }
     let usual = KeyLimits::default_for(kind);
@@ -317,7 +319,7 @@ fn wish(body: &KeyBody<'_>, caller: &ApiKey) -> Result<KeyRequest, Fault> {
     })
 }
 
-fn scopes(raw: &serde_json::value::RawValue) -> Result<Scopes, Fault> {
+fn scopes(raw: &RawValue) -> Result<Scopes, Fault> {
     let names = fields::list::<{ Scope::ALL.len() }>("scopes", raw)?;
     let names = names.into_iter().map(|name| fields::text("scopes", name)).collect::<Result<Vec<_>, _>>()?;
     Scopes::parse(names.iter().map(String::as_str))

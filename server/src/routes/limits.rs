@@ -10,6 +10,10 @@ pub(crate) const SMALL_BODY_BYTES: usize = 64 * 1024;
 pub(crate) const BODIES_IN_FLIGHT_BYTES: usize = 256 * 1024 * 1024;
 /// A body arrives whole within this time: 4 MiB at 140 KB/s.
 pub(crate) const BODY_READ: Duration = Duration::from_secs(30);
+/// What is read of a refused body and forgotten, so that its sender gets to read the refusal.
+pub(crate) const DISCARDED_BYTES: usize = 32 * 1024 * 1024;
+/// And for how long: a client that cannot send the rest by then is cut.
+pub(crate) const DISCARD: Duration = Duration::from_secs(5);
 /// Messages of one conversation: beyond it, a client repeats itself rather than converses.
 pub(crate) const MESSAGES: usize = 2_048;
 /// The text of all tools: 128 tools of 2 KB.

@@ -184,7 +184,13 @@ impl Vendor {
 }
 
 fn openai_model(listed: Listed) -> Model {
-    Model { id: listed.id, object: "model", created: CREATED, owned_by: "freeside", x_freeside: listed.details }
+    Model {
+        id: listed.id,
+        object: "model",
+        created: CREATED,
+        owned_by: "freeside",
+        x_freeside: listed.details,
+    }
 }
 
 fn anthropic_model(listed: Listed) -> AnthropicModel {
@@ -208,7 +214,8 @@ fn reachable(catalog: &Catalog, tier: Tier) -> Vec<Listed> {
         display_name: format!("Pool {pool}"),
         details: Details { kind: "pool", models: catalog.pool(*pool).models.clone(), ..Details::default() },
     };
-    let in_reach = |id: &str| pools.iter().any(|pool| catalog.pool(*pool).models.iter().any(|model| model == id));
+    let in_reach =
+        |id: &str| pools.iter().any(|pool| catalog.pool(*pool).models.iter().any(|model| model == id));
     let models = catalog.models.iter().filter(|(id, _)| in_reach(id)).map(|(id, model)| Listed {
         id: id.clone(),
         display_name: id.clone(),

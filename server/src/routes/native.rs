@@ -104,7 +104,7 @@ async fn door(
     read: impl FnOnce(&body::Whole, &Asked, bool) -> Result<Wish, Fault>,
 ) -> Result<Response, Fault> {
     let (parts, incoming) = request.into_parts();
-    let key = caller::key(app, asked, &parts.headers, ACCESS).await?;
+    let (key, incoming) = caller::key_before(app, asked, &parts.headers, incoming, ACCESS).await?;
     let wish = {
         let whole = body::read(&app.bodies, &parts, incoming, limits::INFERENCE_BODY_BYTES).await?;
         read(&whole, asked, shared::clamp(&parts.headers)?)?
@@ -143,7 +143,7 @@ async fn answer(
 
 fn accepts_events(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    accepted
-        .flat_map(|value| value.split(','))
-        .any(|kind| kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream"))
+    accepted.flat_map(|value| value.split(',')).any(|kind| {
+        kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream")
+    })
 }

@@ -53,7 +53,8 @@ impl Modify for Credentials {
             )
         };
         components.add_security_scheme("api_key", bearer("An API key: lf_test_… or lf_live_…"));
-        let header = ApiKey::Header(ApiKeyValue::with_description("x-api-key", "The same key in Anthropic's header"));
+        let header =
+            ApiKey::Header(ApiKeyValue::with_description("x-api-key", "The same key in Anthropic's header"));
         components.add_security_scheme("x_api_key", SecurityScheme::ApiKey(header));
         components.add_security_scheme("operator", bearer("FREESIDE_OPERATOR_TOKEN"));
     }
@@ -144,7 +145,11 @@ fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
 }
 
 #[cfg(test)]
@@ -157,8 +162,9 @@ mod tests {
     #[test]
     fn every_documented_route_is_in_the_document_and_vice_versa() {
         let document = document();
-        let described: BTreeSet<String> =
-            operations(&document).map(|(method, path, _)| format!("{} {path}", method.to_uppercase())).collect();
+        let described: BTreeSet<String> = operations(&document)
+            .map(|(method, path, _)| format!("{} {path}", method.to_uppercase()))
+            .collect();
         let served: BTreeSet<String> = table()
             .iter()
             .filter(|row| row.documented == Documented::Yes)

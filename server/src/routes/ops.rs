@@ -136,7 +136,8 @@ pub(crate) async fn metrics(
 
 /// What runs here.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Version {
+#[schema(as = Version)]
+pub(crate) struct Release {
     /// `freeside`.
     name: &'static str,
     /// This binary's version.
@@ -148,11 +149,11 @@ pub(crate) struct Version {
 /// This binary's version.
 #[utoipa::path(
     get, path = "/version", tag = "operations", operation_id = "version",
-    responses((status = 200, description = "The version", body = Version))
+    responses((status = 200, description = "The version", body = Release))
 )]
 pub(crate) async fn version(State(app): State<Arc<App>>) -> Response {
     let contract = types::s2s::CONTRACT_VERSION;
-    shared::json(HeaderMap::new(), &Version { name: "freeside", version: app.version, contract })
+    shared::json(HeaderMap::new(), &Release { name: "freeside", version: app.version, contract })
 }
 
 /// The public keys that verify this service's tokens (RFC 7517).

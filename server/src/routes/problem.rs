@@ -53,6 +53,7 @@ kinds! {
     OWING "debt-to-settle" 402 "Money is owed from an earlier answer",
     FROZEN "account-frozen" 403 "The account is frozen",
     RATE_LIMITED "rate-limited" 429 "Too many requests",
+    SIGN_UP_OFF "sign-up-off" 503 "Sign-up is switched off",
     ENGINE_UNAVAILABLE "engine-unavailable" 503 "Inference temporarily unavailable",
     ENGINE_FAILED "engine-failed" 502 "The model failed",
     ENGINE_TIMEOUT "engine-timeout" 504 "The model did not answer in time",
@@ -179,11 +180,13 @@ fn turn(refusal: Refusal) -> Shape {
             })
         }
         Refusal::OverCap { limit, used, asked } => {
-            Shape::new(OVER_CAP, sentences::over_cap(limit, used, asked)).retry(Retry::Useless).with(|problem| {
-                problem.limit_micro = Some(limit);
-                problem.used_micro = Some(used);
-                problem.asked_micro = Some(asked);
-            })
+            Shape::new(OVER_CAP, sentences::over_cap(limit, used, asked)).retry(Retry::Useless).with(
+                |problem| {
+                    problem.limit_micro = Some(limit);
+                    problem.used_micro = Some(used);
+                    problem.asked_micro = Some(asked);
+                },
+            )
         }
         Refusal::Owing { owed } => Shape::new(OWING, sentences::owing(owed))
             .retry(Retry::Useless)
@@ -194,16 +197,16 @@ fn turn(refusal: Refusal) -> Shape {
             let shape = Shape::new(RATE_LIMITED, sentences::limited(&limited)).retry(retry);
             Shape { rate: Some(limited.headers), ..shape }
         }
-        Refusal::EngineUnavailable { retry_after_s } => Shape::new(ENGINE_UNAVAILABLE, sentences::UNAVAILABLE)
-            .retry(Retry::After(Duration::from_secs(retry_after_s.into()))),
+        Refusal::EngineUnavailable { retry_after_s } => {
+            Shape::new(ENGINE_UNAVAILABLE, sentences::UNAVAILABLE)
+                .retry(Retry::After(Duration::from_secs(retry_after_s.into())))
+        }
         Refusal::EngineFailed { status, code, message } => {
             let kind = if shared::is_callers_fault(status) { INVALID } else { ENGINE_FAILED };
             Shape::new(kind, message).with(|problem| problem.code = Some(code))
         }
         Refusal::EngineTimeout => Shape::new(ENGINE_TIMEOUT, sentences::TIMED_OUT),
-        Refusal::Overloaded => {
-            Shape::new(OVERLOADED, sentences::OVERLOADED).retry(Retry::after_seconds(1))
-        }
+        Refusal::Overloaded => Shape::new(OVERLOADED, sentences::OVERLOADED).retry(Retry::after_seconds(1)),
         Refusal::Unexpected(_) => Shape::new(UNEXPECTED, sentences::UNEXPECTED),
     }
 }
@@ -221,7 +224,8 @@ impl Shape {
     }
 
     pub(crate) fn invalid(field: &str, message: &str) -> Self {
-        Self::new(INVALID, format!("{field}: {message}")).with(|problem| problem.field = Some(field.to_owned()))
+        Self::new(INVALID, format!("{field}: {message}"))
+            .with(|problem| problem.field = Some(field.to_owned()))
     }
 
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
@@ -234,6 +238,11 @@ impl Shape {
 
     pub(crate) fn rate_limited(detail: impl Into<String>, retry_after_s: u64) -> Self {
         Self::new(RATE_LIMITED, detail).retry(Retry::after_seconds(retry_after_s))
+    }
+
+    pub(crate) fn sign_up_off() -> Self {
+        let detail = "Sign-up is switched off here for now. Keys that were made before work as ever; ask the operator for one.";
+        Self::new(SIGN_UP_OFF, detail).retry(Retry::Useless)
     }
 
     pub(crate) fn no_credit(detail: impl Into<String>) -> Self {
@@ -251,7 +260,10 @@ impl Shape {
 }
 
 /// The page behind a problem's `type`.
-pub(crate) async fn page(Extension(asked): Extension<Asked>, slug: Result<Path<String>, PathRejection>) -> Response {
+pub(crate) async fn page(
+    Extension(asked): Extension<Asked>,
+    slug: Result<Path<String>, PathRejection>,
+) -> Response {
     let slug = slug.map_or_else(|_| String::new(), |Path(slug)| slug);
     let Some(kind) = KINDS.iter().find(|kind| kind.slug == slug) else {
         return answer(Fault::NotFound { message: "There is no problem of that name.".to_owned() }, &asked);
@@ -303,7 +315,8 @@ mod tests {
 
     #[test]
     fn the_figures_come_as_strings_of_micro_usd() {
-        let refusal = Refusal::NotEnough { asked: MicroUsd(9), affordable: MicroUsd(4), affordable_max_tokens: 2 };
+        let refusal =
+            Refusal::NotEnough { asked: MicroUsd(9), affordable: MicroUsd(4), affordable_max_tokens: 2 };
         let value = serde_json::to_value(turn(refusal).problem).expect("serialises");
         assert_eq!((&value["asked_micro"], &value["affordable_micro"]), (&json!("9"), &json!("4")));
         assert_eq!(value["affordable_max_tokens"], json!(2));

@@ -14,8 +14,9 @@ const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// Stainless's header, which all four SDKs obey before any rule of their own.
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
-/// A wait longer than this is not worth sitting through: the SDKs ignore it and would try again at once.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// A wait longer than this is not worth sitting through: some SDKs would ignore it and try again at once, others would
+/// sleep for hours.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Whether and when another try makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +56,8 @@ impl Retry {
 
 /// OpenAI's six headers.
 pub(crate) fn write_openai(headers: &mut HeaderMap, rate: &RateHeaders) {
-    let mut put = |name: &'static str, value: HeaderValue| headers.insert(HeaderName::from_static(name), value);
+    let mut put =
+        |name: &'static str, value: HeaderValue| headers.insert(HeaderName::from_static(name), value);
     put("x-ratelimit-limit-requests", rate.limit_requests.into());
     put("x-ratelimit-remaining-requests", rate.remaining_requests.into());
     put("x-ratelimit-reset-requests", text(&go_duration(rate.reset_requests_s.into())));
@@ -66,7 +68,8 @@ pub(crate) fn write_openai(headers: &mut HeaderMap, rate: &RateHeaders) {
 
 /// Anthropic's six headers; resets are times.
 pub(crate) fn write_anthropic(headers: &mut HeaderMap, rate: &RateHeaders, now: OffsetDateTime) {
-    let mut put = |name: &'static str, value: HeaderValue| headers.insert(HeaderName::from_static(name), value);
+    let mut put =
+        |name: &'static str, value: HeaderValue| headers.insert(HeaderName::from_static(name), value);
     put("anthropic-ratelimit-requests-limit", rate.limit_requests.into());
     put("anthropic-ratelimit-requests-remaining", rate.remaining_requests.into());
     put("anthropic-ratelimit-requests-reset", text(&moment(now, rate.reset_requests_s.into())));
@@ -77,7 +80,8 @@ pub(crate) fn write_anthropic(headers: &mut HeaderMap, rate: &RateHeaders, now: 
 
 /// Our own three: requests per minute, reset in seconds.
 pub(crate) fn write_native(headers: &mut HeaderMap, rate: &RateHeaders) {
-    let mut put = |name: &'static str, value: HeaderValue| headers.insert(HeaderName::from_static(name), value);
+    let mut put =
+        |name: &'static str, value: HeaderValue| headers.insert(HeaderName::from_static(name), value);
     put("x-ratelimit-limit", rate.limit_requests.into());
     put("x-ratelimit-remaining", rate.remaining_requests.into());
     put("x-ratelimit-reset", rate.reset_requests_s.into());

@@ -9,8 +9,7 @@ pub(crate) const NO_KEY: &str = "No API key came with the request. Send it as \"
      POST /api/v1/developers/register makes one.";
 pub(crate) const BAD_KEY: &str =
     "The API key is not valid: it is mistyped, unknown, expired or revoked. Check it, or make a new one.";
-pub(crate) const FROZEN: &str =
-    "The account is frozen while its books are checked. Nothing is lost; ask the operator, who has been told.";
+pub(crate) const FROZEN: &str = "The account is frozen while its books are checked. Nothing is lost; ask the operator, who has been told.";
 pub(crate) const UNAVAILABLE: &str =
     "Inference temporarily unavailable. Nothing was charged; try again in a moment.";
 pub(crate) const OVERLOADED: &str =
@@ -25,8 +24,7 @@ pub(crate) const HUNG_UP: &str = "The body broke off before its end. Send it aga
 pub(crate) const CROWDED: &str = "Too many large requests are arriving at once. Try again in a second.";
 pub(crate) const WRONG_METHOD: &str =
     "This address does not take that method; the Allow header and /docs name the ones it takes.";
-pub(crate) const ANSWER_TOO_LONG: &str =
-    "The answer is too long to be sent in one piece. What was delivered is charged; ask with \"stream\": true.";
+pub(crate) const ANSWER_TOO_LONG: &str = "The answer is too long to be sent in one piece. What was delivered is charged; ask with \"stream\": true.";
 pub(crate) const REVOKED: &str = "The API key was revoked. What was delivered is charged.";
 pub(crate) const CUT: &str = "The answer broke off on our side. What was delivered is charged.";
 
@@ -87,7 +85,10 @@ pub(crate) fn limited(limited: &Limited) -> String {
     let headers = &limited.headers;
     match (limited.which, limited.never_fits) {
         (identity::Which::RequestsPerMinute, _) => {
-            format!("The key's limit of {} requests per minute is reached. Try again in {wait} s.", headers.limit_requests)
+            format!(
+                "The key's limit of {} requests per minute is reached. Try again in {wait} s.",
+                headers.limit_requests
+            )
         }
         (identity::Which::TokensPerDay, false) => format!(
             "The key's limit of {} tokens per day leaves {} and this request may use more. Lower max_tokens or shorten the \

@@ -67,7 +67,8 @@ pub(crate) fn typed(
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    let mut response = Response::new(serde_json::to_vec(value).expect("our wire shapes serialise into memory").into());
+    let mut response =
+        Response::new(serde_json::to_vec(value).expect("our wire shapes serialise into memory").into());
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response

@@ -77,17 +77,14 @@ async fn step<W: Wire>(mut pump: Pump<W>) -> (Bytes, Option<Pump<W>>) {
                 pump.wire.cut(&mut out, Cut::Revoked);
                 ended = true;
             }
-            batch = pump.events.next() => match batch {
-                Some(pieces) => {
-                    for piece in pieces {
-                        ended = matches!(piece, Piece::Done(_) | Piece::Broken { .. });
-                        pump.wire.piece(&mut out, piece);
-                    }
+            batch = pump.events.next() => if let Some(pieces) = batch {
+                for piece in pieces {
+                    ended |= matches!(piece, Piece::Done(_) | Piece::Broken { .. });
+                    pump.wire.piece(&mut out, piece);
                 }
-                None => {
-                    pump.wire.cut(&mut out, Cut::Lost);
-                    ended = true;
-                }
+            } else {
+                pump.wire.cut(&mut out, Cut::Lost);
+                ended = true;
             },
             () = tokio::time::sleep(limits::KEEP_ALIVE) => out.extend_from_slice(b": keep-alive\n\n"),
         }

@@ -25,11 +25,13 @@ async fn a_bad_request_is_refused_clearly_at_every_door_and_charges_nothing() {
     let house = House::open().await;
     let payer = house.payer(CREDIT).await;
     let asked = |extra: Value| {
-        let mut body = json!({"model": "cheap", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]});
+        let mut body =
+            json!({"model": "cheap", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]});
         body.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
         body.to_string().into_bytes()
     };
-    let deep = format!("{{\"model\":\"cheap\",\"messages\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let deep =
+        format!("{{\"model\":\"cheap\",\"messages\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
     let bodies: Vec<(Vec<u8>, u16)> = vec![
         (b"{\"model\": \"secret\xff\"}".to_vec(), 400),
         (b"{\"model\": secret}".to_vec(), 400),
@@ -42,6 +44,7 @@ async fn a_bad_request_is_refused_clearly_at_every_door_and_charges_nothing() {
         (asked(json!({"max_tokens": 1.5})), 400),
         (asked(json!({"messages": []})), 400),
         (asked(json!({"model": "gpt-nonexistent"})), 404),
+        (asked(json!({"model": "agent:nobody:1"})), 404),
         (vec![b' '; 5 * 1024 * 1024], 413),
     ];
     for path in DOORS {
@@ -53,10 +56,19 @@ async fn a_bad_request_is_refused_clearly_at_every_door_and_charges_nothing() {
             assert!(has_error(path, &reply.json()), "{path} {shown}: {}", reply.text());
             assert!(!reply.text().contains("secret"), "{path} {shown}: {}", reply.text());
         }
-        let reply = house.ask("POST", path).key(&payer.api_key).header("content-type", "text/plain").body("{}").send().await;
+        let reply = house
+            .ask("POST", path)
+            .key(&payer.api_key)
+            .header("content-type", "text/plain")
+            .body("{}")
+            .send()
+            .await;
         assert_eq!(reply.status, 415, "{path}");
-        let reply = house.ask("POST", path).key("lf_live_wrong").body("{}").send().await;
+        let large = vec![b' '; 20 * 1024 * 1024];
+        let reply = house.ask("POST", path).key("lf_live_wrong").body(large.clone()).send().await;
         assert_eq!(reply.status, 401, "{path}");
+        let reply = house.ask("POST", path).key(&payer.api_key).body(large).send().await;
+        assert_eq!(reply.status, 413, "{path}");
         assert!(has_error(path, &reply.json()));
     }
     let balance = house.settled(&payer).await;
@@ -104,8 +116,22 @@ proptest! {
 
 fn field() -> impl Strategy<Value = String> {
     prop::sample::select(vec![
-        "model", "messages", "prompt", "max_tokens", "stream", "tools", "tool_choice", "system", "stop", "temperature",
-        "stream_options", "agent", "modelAlias", "stop_sequences", "n", "response_format",
+        "model",
+        "messages",
+        "prompt",
+        "max_tokens",
+        "stream",
+        "tools",
+        "tool_choice",
+        "system",
+        "stop",
+        "temperature",
+        "stream_options",
+        "agent",
+        "modelAlias",
+        "stop_sequences",
+        "n",
+        "response_format",
     ])
     .prop_map(str::to_owned)
 }
@@ -117,11 +143,14 @@ fn value() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
         ".{0,12}".prop_map(Value::from),
-        prop::sample::select(vec!["cheap", "user", "assistant", "tool", "text", "image", "tool_use", "auto"]).prop_map(Value::from),
+        prop::sample::select(vec!["cheap", "user", "assistant", "tool", "text", "image", "tool_use", "auto"])
+            .prop_map(Value::from),
         Just(json!({"role": "user", "content": "hi !tokens 1"})),
     ];
     leaf.prop_recursive(4, 24, 4, |inner| {
-        let names = prop::sample::select(vec!["role", "content", "type", "text", "id", "name", "input", "source", "function"]);
+        let names = prop::sample::select(vec![
+            "role", "content", "type", "text", "id", "name", "input", "source", "function",
+        ]);
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
             prop::collection::vec((names.prop_map(str::to_owned), inner), 0..4)
@@ -134,7 +163,11 @@ fn value() -> impl Strategy<Value = Value> {
 fn shared() -> &'static (Runtime, House, Payer) {
     static SHARED: OnceLock<(Runtime, House, Payer)> = OnceLock::new();
     SHARED.get_or_init(|| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
         let (house, payer) = runtime.block_on(async {
             let house = House::open().await;
             let payer = house.payer(CREDIT).await;

@@ -57,7 +57,10 @@ impl House {
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> Ask<'_> {
-        Ask { body: body.to_string().into(), ..self.ask("POST", path).header("content-type", "application/json") }
+        Ask {
+            body: body.to_string().into(),
+            ..self.ask("POST", path).header("content-type", "application/json")
+        }
     }
 
     pub(crate) fn ask(&self, method: &str, path: &str) -> Ask<'_> {

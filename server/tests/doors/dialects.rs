@@ -34,7 +34,8 @@ async fn openai_gets_a_whole_answer_and_the_books_agree() {
     assert_eq!(answer["usage"]["completion_tokens"], 8);
     let text = answer["choices"][0]["message"]["content"].as_str().expect("text");
     assert!(text.starts_with("[scripted model"), "{text}");
-    for (name, value) in [("x-request-id", "mine-1"), ("x-pool-used", "cheap"), ("x-personality-id", "none")] {
+    for (name, value) in [("x-request-id", "mine-1"), ("x-pool-used", "cheap"), ("x-personality-id", "none")]
+    {
         assert_eq!(reply.header(name), value, "{name}");
     }
     assert_eq!(reply.header("x-model-used"), "scripted-cheap");
@@ -59,8 +60,10 @@ async fn openai_streams_with_usage_last() {
     assert_eq!(reply.header("x-accel-buffering"), "no");
     let events = reply.events();
     assert_eq!(events.last().expect("one").1, "[DONE]");
-    let chunks: Vec<Value> =
-        events[..events.len() - 1].iter().map(|(_, data)| serde_json::from_str(data).expect("JSON")).collect();
+    let chunks: Vec<Value> = events[..events.len() - 1]
+        .iter()
+        .map(|(_, data)| serde_json::from_str(data).expect("JSON"))
+        .collect();
     let last = chunks.last().expect("one");
     assert_eq!((&last["choices"], &last["usage"]["completion_tokens"]), (&json!([]), &json!(12)));
     assert!(chunks[..chunks.len() - 1].iter().all(|chunk| chunk["usage"].is_null()));
@@ -82,7 +85,10 @@ async fn a_tool_call_comes_back_in_every_dialect() {
     let choice = &answer["choices"][0];
     assert_eq!(choice["finish_reason"], "tool_calls", "{answer}");
     let function = &choice["message"]["tool_calls"][0]["function"];
-    assert_eq!((&function["name"], &function["arguments"]), (&json!("get_weather"), &json!("{\"city\":\"Paris\"}")));
+    assert_eq!(
+        (&function["name"], &function["arguments"]),
+        (&json!("get_weather"), &json!("{\"city\":\"Paris\"}"))
+    );
 
     let tool = json!([{"name": "get_weather", "input_schema": parameters}]);
     let body = with(question(said), "tools", tool);
@@ -127,10 +133,14 @@ async fn our_own_doors_stream_and_answer_whole() {
     assert_eq!(events.iter().filter(|(name, _)| name == "token").count(), 5);
     let (name, data) = events.last().expect("one");
     let done: Value = serde_json::from_str(data).expect("JSON");
-    assert_eq!((name.as_str(), &done["pool"], &done["finish_reason"]), ("done", &json!("standard"), &json!("stop")));
+    assert_eq!(
+        (name.as_str(), &done["pool"], &done["finish_reason"]),
+        ("done", &json!("standard"), &json!("stop"))
+    );
     assert_eq!(done["cost_micro"], house.settled(&payer).await.spent.to_string());
 
-    let reply = house.post("/api/agents/invoke", &json!({"prompt": "hi !tokens 5"})).key(&payer.api_key).send().await;
+    let reply =
+        house.post("/api/agents/invoke", &json!({"prompt": "hi !tokens 5"})).key(&payer.api_key).send().await;
     assert_eq!((reply.status.as_u16(), &reply.json()["usage"]["completion_tokens"]), (200, &json!(5)));
     let said = json!([{"role": "user", "content": "hi !tokens 5"}]);
     let body = json!({"messages": said, "modelAlias": "cheap"});
@@ -149,15 +159,26 @@ async fn models_are_listed_in_the_dialect_that_asks() {
     let house = House::open().await;
     let payer = house.payer(CREDIT).await;
     let list = house.get("/v1/models").key(&payer.api_key).send().await.json();
-    let ids: Vec<&str> = list["data"].as_array().expect("a list").iter().filter_map(|model| model["id"].as_str()).collect();
+    let ids: Vec<&str> =
+        list["data"].as_array().expect("a list").iter().filter_map(|model| model["id"].as_str()).collect();
     assert!(ids.contains(&"standard") && !ids.contains(&"flagship"), "{ids:?}");
-    let list = house.get("/v1/models").key(&payer.api_key).header("anthropic-version", "2023-06-01").send().await.json();
+    let list = house
+        .get("/v1/models")
+        .key(&payer.api_key)
+        .header("anthropic-version", "2023-06-01")
+        .send()
+        .await
+        .json();
     assert_eq!((&list["has_more"], &list["data"][0]["type"]), (&json!(false), &json!("model")));
     let one = house.get("/v1/models/cheap").key(&payer.api_key).send().await;
     assert_eq!((one.status.as_u16(), &one.json()["id"]), (200, &json!("cheap")));
     for id in ["flagship", "no/such/model", "%ff"] {
         let one = house.get(&format!("/v1/models/{id}")).key(&payer.api_key).send().await;
-        assert_eq!((one.status.as_u16(), &one.json()["error"]["code"]), (404, &json!("model_not_found")), "{id}");
+        assert_eq!(
+            (one.status.as_u16(), &one.json()["error"]["code"]),
+            (404, &json!("model_not_found")),
+            "{id}"
+        );
     }
 }
 

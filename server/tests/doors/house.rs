@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
 use domain::Ctx;
-use identity::{ApiKey, KeyKind, KeyLimits, KeyRequest, KeyRing, Limits, Peppers, Scopes, Secret, ServiceKeys};
+use identity::{
+    ApiKey, KeyKind, KeyLimits, KeyRequest, KeyRing, Limits, Peppers, Scopes, Secret, ServiceKeys,
+};
 use ledger::{AccountKey, Ledger, Op, Source};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use server::routes::{AppState, Check, OperatorToken, router};
@@ -54,26 +56,32 @@ impl House {
             clock: clock.clone(),
             render_metrics: None,
         };
-        let engine = finn::Engine::new(settings, Arc::new(finn::MemoryReplay::new()), Arc::new(finn::Discard));
+        let engine =
+            finn::Engine::new(settings, Arc::new(finn::MemoryReplay::new()), Arc::new(finn::Discard));
         servers.spawn(finn::serve(back, engine.expect("sound settings"), std::future::pending()));
 
-        let lease = ledger::Lease::take(database.pool.clone(), "test", Duration::from_mins(5)).await.expect("a lease");
+        let lease = ledger::Lease::take(database.pool.clone(), "test", Duration::from_mins(5))
+            .await
+            .expect("a lease");
         let books = ledger::Settings::new(&database.url(), clock.clone()).expect("a URL");
         let (ledger, _writers) = Ledger::start(&books);
         let mut connection = database.pool.acquire().await.expect("a connection");
-        let price_version = ledger::report::price_version(&mut connection, "{}", clock.now()).await.expect("stored");
+        let price_version =
+            ledger::report::price_version(&mut connection, "{}", clock.now()).await.expect("stored");
         let pepper = BTreeMap::from([(1, Secret::new("a pepper for tests that is long enough"))]);
         let peppers = Peppers::new(pepper).expect("long enough");
         let ctx = Arc::new(Ctx {
             keys: KeyRing::new(database.pool.clone(), peppers, clock.clone()),
             limits: Limits::new(clock.clone()),
-            engine: domain::engine::Engine::new(&finn_url, Arc::clone(&service_keys), clock.clone()).expect("a URL"),
+            engine: domain::engine::Engine::new(&finn_url, Arc::clone(&service_keys), clock.clone())
+                .expect("a URL"),
             owner: lease.owner(),
             clock,
             db: database.pool.clone(),
             ledger,
             catalog,
             price_version,
+            sign_up: true,
             live: domain::turn::Live::default(),
             sandbox: domain::sandbox::Minted::default(),
         });
@@ -89,14 +97,19 @@ impl House {
         });
         let service = app.into_make_service_with_connect_info::<SocketAddr>();
         let front = front.tap_io(|stream| stream.set_nodelay(true).expect("a fresh socket"));
-        servers.spawn(async move { axum::serve(front, service).await.expect("it serves until it is dropped") });
+        servers
+            .spawn(async move { axum::serve(front, service).await.expect("it serves until it is dropped") });
         Self { address, ctx, database, _lease: lease, _service_keys: folder, _servers: servers }
     }
 
     /// A developer with a live key and `credit`.
     pub(crate) async fn payer(&self, credit: MicroUsd) -> Payer {
-        self.payer_with(credit, KeyLimits { requests_per_minute: 10_000, tokens_per_day: 100_000_000 }, Scopes::developer())
-            .await
+        self.payer_with(
+            credit,
+            KeyLimits { requests_per_minute: 10_000, tokens_per_day: 100_000_000 },
+            Scopes::developer(),
+        )
+        .await
     }
 
     pub(crate) async fn payer_with(&self, credit: MicroUsd, limits: KeyLimits, scopes: Scopes) -> Payer {
@@ -122,7 +135,8 @@ impl House {
             };
             self.ctx.ledger.submit(mint).await.expect("minted");
         }
-        let request = KeyRequest { community, account, name: "test".to_owned(), kind: KeyKind::Live, scopes, limits };
+        let request =
+            KeyRequest { community, account, name: "test".to_owned(), kind: KeyKind::Live, scopes, limits };
         let made = self.ctx.keys.create(request).await.expect("a key");
         Payer { key, api_key: made.secret.reveal().to_owned(), key_id: made.key.public_id }
     }
@@ -144,7 +158,8 @@ impl House {
         loop {
             let balance = self.balance(payer).await;
             if balance.held == 0 && self.ctx.live.count() == 0 {
-                let spread = balance.available + balance.held + balance.spent + balance.expired + balance.reversed;
+                let spread =
+                    balance.available + balance.held + balance.spent + balance.expired + balance.reversed;
                 assert_eq!(balance.minted, spread, "every micro-USD is somewhere");
                 return balance;
             }

@@ -15,12 +15,17 @@ async fn a_developer_signs_up_and_streams_a_first_answer() {
     let made = reply.json();
     let key = made["key"].as_str().expect("a key");
     assert!(key.starts_with("lf_test_"));
-    let body = json!({"model": "native", "messages": [{"role": "user", "content": "hi !tokens 6"}], "stream": true});
+    let body =
+        json!({"model": "native", "messages": [{"role": "user", "content": "hi !tokens 6"}], "stream": true});
     let answer = house.post("/v1/chat/completions", &body).key(key).send().await;
     assert_eq!(answer.events().last().expect("one").1, "[DONE]", "{}", answer.text());
 
     let usage = house.get("/api/v1/usage").key(key).send().await.json();
-    assert_eq!((&usage["total"]["requests"], &usage["total"]["completion_tokens"]), (&json!(1), &json!(6)), "{usage}");
+    assert_eq!(
+        (&usage["total"]["requests"], &usage["total"]["completion_tokens"]),
+        (&json!(1), &json!(6)),
+        "{usage}"
+    );
     assert_eq!(usage["by_model"]["scripted-cheap"]["requests"], 1);
     let today = house.today().date().to_string();
     assert_eq!(usage["by_day"][&today]["cost_micro"], usage["total"]["cost_micro"]);
@@ -40,7 +45,10 @@ async fn a_developer_signs_up_and_streams_a_first_answer() {
 async fn three_sign_ups_an_hour_are_taken_from_one_address() {
     let house = House::open().await;
     let sign_up = |address: &'static str| {
-        house.post("/api/v1/developers/register", &json!({"name": "Ada"})).header("x-forwarded-for", address).send()
+        house
+            .post("/api/v1/developers/register", &json!({"name": "Ada"}))
+            .header("x-forwarded-for", address)
+            .send()
     };
     for _ in 0..3 {
         assert_eq!(sign_up("203.0.113.1").await.status, 201);
@@ -57,7 +65,11 @@ async fn three_sign_ups_an_hour_are_taken_from_one_address() {
 async fn keys_are_made_listed_rotated_and_revoked() {
     let house = House::open().await;
     let payer = house.payer(MicroUsd(1_000_000)).await;
-    let made = house.post("/api/v1/keys", &json!({"name": "laptop", "scopes": ["chat"]})).key(&payer.api_key).send().await;
+    let made = house
+        .post("/api/v1/keys", &json!({"name": "laptop", "scopes": ["chat"]}))
+        .key(&payer.api_key)
+        .send()
+        .await;
     assert_eq!(made.status, 201, "{}", made.text());
     let made = made.json();
     let (key, id) = (made["key"].as_str().expect("shown"), made["id"].as_str().expect("an id"));
@@ -86,10 +98,14 @@ async fn keys_are_made_listed_rotated_and_revoked() {
 async fn a_key_without_the_scope_is_refused_in_the_dialect() {
     let house = House::open().await;
     let limits = KeyLimits { requests_per_minute: 10, tokens_per_day: 10_000 };
-    let payer = house.payer_with(MicroUsd(1_000_000), limits, [Scope::Usage].into_iter().collect::<Scopes>()).await;
+    let payer =
+        house.payer_with(MicroUsd(1_000_000), limits, [Scope::Usage].into_iter().collect::<Scopes>()).await;
     let body = json!({"model": "cheap", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]});
     let reply = house.post("/v1/chat/completions", &body).key(&payer.api_key).send().await;
-    assert_eq!((reply.status.as_u16(), &reply.json()["error"]["code"]), (403, &json!("insufficient_permissions")));
+    assert_eq!(
+        (reply.status.as_u16(), &reply.json()["error"]["code"]),
+        (403, &json!("insufficient_permissions"))
+    );
     let reply = house.post("/v1/messages", &body).key(&payer.api_key).send().await;
     assert_eq!((reply.status.as_u16(), &reply.json()["error"]["type"]), (403, &json!("permission_error")));
     assert!(house.known(&payer).await.scopes.contains(Scope::Usage));

@@ -24,11 +24,20 @@ async fn machines_find_what_they_look_for() {
     let key = &jwks.json()["keys"][0];
     assert_eq!((&key["kty"], &key["d"]), (&json!("EC"), &Value::Null));
     let again = house.get("/.well-known/jwks.json").header("if-none-match", jwks.header("etag")).send().await;
-    assert_eq!((again.status.as_u16(), again.bytes.len(), again.header("etag")), (304, 0, jwks.header("etag")));
-    assert!(house.get("/openapi.json").send().await.json()["openapi"].as_str().expect("text").starts_with("3.1"));
+    assert_eq!(
+        (again.status.as_u16(), again.bytes.len(), again.header("etag")),
+        (304, 0, jwks.header("etag"))
+    );
+    assert!(
+        house.get("/openapi.json").send().await.json()["openapi"].as_str().expect("text").starts_with("3.1")
+    );
     for page in ["/", "/docs", "/problems/insufficient-credits"] {
         let reply = house.get(page).send().await;
-        assert_eq!((reply.status.as_u16(), reply.header("content-type")), (200, "text/html; charset=utf-8"), "{page}");
+        assert_eq!(
+            (reply.status.as_u16(), reply.header("content-type")),
+            (200, "text/html; charset=utf-8"),
+            "{page}"
+        );
     }
 }
 

@@ -91,7 +91,7 @@ async fn schema(connection: &mut PgConnection) -> Check {
     const NAME: &str = "schema";
     const NEXT: &str = "Run `freeside migrate`.";
     let version =
-        sqlx::query_scalar::<_, Option<i64>>("select max(version) from _sqlx_migrations where success")
+        sqlx::query_scalar::<_, Option<i64>>("select max(version) from schema_version")
             .fetch_one(connection)
             .await;
     match version {

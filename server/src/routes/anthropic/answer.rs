@@ -121,7 +121,9 @@ fn object(arguments: &str) -> Box<RawValue> {
     let sound = if arguments.trim().is_empty() { "{}" } else { arguments };
     match RawValue::from_string(sound.to_owned()) {
         Ok(raw) if raw.get().starts_with('{') => raw,
-        _ => to_raw_value(&HashMap::from([("incomplete_json", arguments)])).expect("a map of text serialises"),
+        _ => {
+            to_raw_value(&HashMap::from([("incomplete_json", arguments)])).expect("a map of text serialises")
+        }
     }
 }
 
@@ -170,7 +172,9 @@ impl EventWriter {
 
     fn close(&mut self, out: &mut Vec<u8>) {
         if self.open.take().is_some() {
-            out.extend_from_slice(b"event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":");
+            out.extend_from_slice(
+                b"event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":",
+            );
             push_json(out, &(self.blocks - 1));
             out.extend_from_slice(b"}\n\n");
         }
@@ -182,7 +186,9 @@ impl EventWriter {
         let index = self.blocks;
         self.blocks += 1;
         self.open = Some(kind);
-        out.extend_from_slice(b"event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":");
+        out.extend_from_slice(
+            b"event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":",
+        );
         push_json(out, &index);
         out.extend_from_slice(b",\"content_block\":");
         push_json(out, block);
@@ -192,7 +198,9 @@ impl EventWriter {
 
     fn finish(&mut self, out: &mut Vec<u8>, finished: &Finished) {
         self.close(out);
-        out.extend_from_slice(b"event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":");
+        out.extend_from_slice(
+            b"event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":",
+        );
         push_json(out, stop_reason(&finished.finish_reason));
         out.extend_from_slice(b",\"stop_sequence\":null},\"usage\":");
         push_json(out, &Usage::from(finished.usage));
@@ -305,7 +313,8 @@ mod tests {
             call(None, "1}"),
             Piece::Done(finished("tool_calls")),
         ]);
-        let delta = |index: u32, delta: Value| json!({"type": "content_block_delta", "index": index, "delta": delta});
+        let delta =
+            |index: u32, delta: Value| json!({"type": "content_block_delta", "index": index, "delta": delta});
         let expected = vec![
             json!({"type": "message_start", "message": {"id": "msg_0199c0de000070008000000000000001", "type": "message",
                 "role": "assistant", "model": "m", "content": [], "stop_reason": null, "stop_sequence": null,

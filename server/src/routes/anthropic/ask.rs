@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn every_wrong_field_is_refused_by_name() {
-        let good = json!({"model": "cheap", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]});
+        let good =
+            json!({"model": "cheap", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]});
         assert!(read(&good).is_ok());
         let with = |field: &str, value: Value| {
             let mut body = good.clone();
@@ -177,7 +178,10 @@ mod tests {
         assert_eq!(param(&block(json!({"type": "image", "source": {}}))), "messages[0].content[0].source");
         assert_eq!(param(&with("system", json!(3))), "system");
         assert_eq!(param(&with("temperature", json!(1.5))), "temperature");
-        assert_eq!(param(&with("tools", json!([{"type": "web_search_20250305", "name": "w"}]))), "tools[0].type");
+        assert_eq!(
+            param(&with("tools", json!([{"type": "web_search_20250305", "name": "w"}]))),
+            "tools[0].type"
+        );
         assert_eq!(param(&with("tools", json!([{"name": "w"}]))), "tools[0].input_schema");
         assert_eq!(param(&with("tool_choice", json!({"type": "perhaps"}))), "tool_choice");
     }

@@ -99,9 +99,9 @@ pub(super) fn translate(system: Field<'_>, raw: &RawValue) -> Result<Conversatio
         let at = format!("messages[{index}]");
         let turn: Turn<'_> = serde_json::from_str(raw.get())
             .map_err(|_| Fault::field(&at, "This has to be an object with a role and content, each once."))?;
-        let content = turn
-            .content
-            .ok_or_else(|| Fault::field(format!("{at}.content"), "This has to be a string or an array of blocks."))?;
+        let content = turn.content.ok_or_else(|| {
+            Fault::field(format!("{at}.content"), "This has to be a string or an array of blocks.")
+        })?;
         match turn.role.map(RawValue::get) {
             Some("\"user\"") => prompt = user(&format!("{at}.content"), content, &mut messages)?,
             Some("\"assistant\"") => assistant(&format!("{at}.content"), content, &mut messages)?,
@@ -129,7 +129,9 @@ fn user(at: &str, raw: &RawValue, messages: &mut Vec<Message>) -> Result<String,
             }
             Some("\"image\"") => parts.push(image(&at, &block)?),
             Some("\"tool_result\"") => messages.push(tool_result(&at, &block, &mut parts)?),
-            _ => return Err(Fault::field(format!("{at}.type"), "This has to be text, image or tool_result.")),
+            _ => {
+                return Err(Fault::field(format!("{at}.type"), "This has to be text, image or tool_result."));
+            }
         }
     }
     let content = match parts.as_slice() {
@@ -184,7 +186,9 @@ fn tool_result(at: &str, block: &Block<'_>, parts: &mut Vec<Part>) -> Result<Mes
     }
     match block.content {
         None => {}
-        Some(raw) if raw.get().starts_with('"') => text.push_str(&fields::text(&format!("{at}.content"), raw)?),
+        Some(raw) if raw.get().starts_with('"') => {
+            text.push_str(&fields::text(&format!("{at}.content"), raw)?);
+        }
         Some(raw) => {
             for (at, block) in blocks(&format!("{at}.content"), raw)? {
                 match block.kind.map(RawValue::get) {
@@ -200,11 +204,15 @@ fn tool_result(at: &str, block: &Block<'_>, parts: &mut Vec<Part>) -> Result<Mes
 
 fn image(at: &str, block: &Block<'_>) -> Result<Part, Fault> {
     let wrong = || {
-        Fault::field(format!("{at}.source"), "This has to be a base64 source with media_type and data, or a url source.")
+        Fault::field(
+            format!("{at}.source"),
+            "This has to be a base64 source with media_type and data, or a url source.",
+        )
     };
     let source = block.source.ok_or_else(wrong)?;
     let source: Source<'_> = serde_json::from_str(source.get()).map_err(|_| wrong())?;
-    let text = |raw: Field<'_>| raw.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok()).ok_or_else(wrong);
+    let text =
+        |raw: Field<'_>| raw.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok()).ok_or_else(wrong);
     let url = match source.kind.map(RawValue::get) {
         Some("\"base64\"") => format!("data:{};base64,{}", text(source.media_type)?, text(source.data)?),
         Some("\"url\"") => text(source.url)?,
@@ -273,8 +281,10 @@ mod tests {
 
     #[test]
     fn a_failed_tool_says_so_and_its_picture_is_kept() {
-        let turns = raw(&json!([{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "is_error": true,
-            "content": [{"type": "text", "text": "no"}, {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}]}]}]));
+        let turns = raw(
+            &json!([{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "is_error": true,
+            "content": [{"type": "text", "text": "no"}, {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}]}]}]),
+        );
         let conversation = translate(None, &turns).expect("sound");
         let messages = serde_json::to_value(&conversation.messages).expect("serialises");
         assert_eq!(

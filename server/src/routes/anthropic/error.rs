@@ -107,9 +107,7 @@ fn shape(fault: Fault) -> Shape {
 
 fn turn(refusal: Refusal) -> Shape {
     match refusal {
-        Refusal::UnknownModel { name } => {
-            Shape::new(404, "not_found_error", sentences::unknown_model(&name))
-        }
+        Refusal::UnknownModel { name } => Shape::new(404, "not_found_error", sentences::unknown_model(&name)),
         Refusal::BadRequest { field, message } => Shape::new(400, INVALID, format!("{field}: {message}")),
         Refusal::NotEnough { asked, affordable, affordable_max_tokens } => {
             Shape::new(402, BILLING, sentences::not_enough(asked, affordable, affordable_max_tokens))
@@ -127,13 +125,10 @@ fn turn(refusal: Refusal) -> Shape {
                 ..Shape::new(429, "rate_limit_error", sentences::limited(&limited)).retry(retry)
             }
         }
-        Refusal::EngineUnavailable { retry_after_s } => {
-            Shape::new(503, OVERLOADED, sentences::UNAVAILABLE)
-                .retry(Retry::After(Duration::from_secs(retry_after_s.into())))
-        }
+        Refusal::EngineUnavailable { retry_after_s } => Shape::new(503, OVERLOADED, sentences::UNAVAILABLE)
+            .retry(Retry::After(Duration::from_secs(retry_after_s.into()))),
         Refusal::EngineFailed { status, code: _, message } => {
-            let (status, kind) =
-                if shared::is_callers_fault(status) { (400, INVALID) } else { (502, API) };
+            let (status, kind) = if shared::is_callers_fault(status) { (400, INVALID) } else { (502, API) };
             Shape::new(status, kind, message)
         }
         Refusal::EngineTimeout => Shape::new(504, "timeout_error", sentences::TIMED_OUT),

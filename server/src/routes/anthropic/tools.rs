@@ -69,7 +69,9 @@ pub(super) fn translate(raw: &RawValue) -> Result<Option<Box<RawValue>>, Fault> 
 
 /// The choice as OpenAI shapes it.
 pub(super) fn choice(raw: &RawValue) -> Result<Box<RawValue>, Fault> {
-    let wrong = || Fault::field("tool_choice", "This has to be an object of type auto, any, none, or tool with a name.");
+    let wrong = || {
+        Fault::field("tool_choice", "This has to be an object of type auto, any, none, or tool with a name.")
+    };
     let choice: Choice<'_> = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
     match (choice.kind.map(RawValue::get), string(choice.name)) {
         (Some("\"auto\""), _) => Ok(raw_of("auto")),

@@ -204,7 +204,13 @@ mod tests {
         assert!(wish.ask.messages.is_empty() && wish.ask.clamp && wish.form.is_none());
         let wish = infer(r#"{"messages":[{"role":"user","content":"yo"}],"stream":false}"#).expect("sound");
         assert_eq!((wish.ask.prompt.as_str(), wish.form), ("yo", Some(Form::Whole)));
-        for bad in ["{}", r#"{"prompt":""}"#, r#"{"prompt":3}"#, r#"{"prompt":"x","max_tokens":0}"#, r#"{"messages":[]}"#] {
+        for bad in [
+            "{}",
+            r#"{"prompt":""}"#,
+            r#"{"prompt":3}"#,
+            r#"{"prompt":"x","max_tokens":0}"#,
+            r#"{"messages":[]}"#,
+        ] {
             assert!(infer(bad).is_err(), "{bad}");
         }
     }
@@ -214,7 +220,10 @@ mod tests {
         let model = |text: &str| call(text).expect(text).ask.model;
         assert_eq!(model(r#"{"prompt":"hi","model":"cheap"}"#), "cheap");
         let messages = r#""messages":[{"role":"user","content":"hi"}]"#;
-        assert_eq!(model(&format!(r#"{{"agent":"demo:7",{messages},"modelAlias":"native"}}"#)), "agent:demo:7");
+        assert_eq!(
+            model(&format!(r#"{{"agent":"demo:7",{messages},"modelAlias":"native"}}"#)),
+            "agent:demo:7"
+        );
         assert_eq!(model(&format!(r#"{{"agent":"agent:demo:7",{messages}}}"#)), "agent:demo:7");
         assert_eq!(model(&format!(r#"{{{messages},"modelAlias":"standard"}}"#)), "standard");
         assert_eq!(model(r#"{"prompt":"hi"}"#), "native");

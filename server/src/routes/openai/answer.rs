@@ -9,9 +9,9 @@ use types::{Pool, ReservationId};
 use utoipa::ToSchema;
 
 use super::error;
+use crate::routes::sentences;
 use crate::routes::shared::Receipt;
 use crate::routes::stream::{Call, Cut, Gathered, Wire, push_json};
-use crate::routes::sentences;
 
 /// What every object of one answer repeats.
 #[derive(Clone, Debug)]
@@ -239,12 +239,7 @@ mod tests {
     }
 
     fn finished(reason: &str) -> Finished {
-        Finished {
-            usage: Usage::new(3, 2),
-            cost: MicroUsd(7),
-            finish_reason: reason.to_owned(),
-            note: None,
-        }
+        Finished { usage: Usage::new(3, 2), cost: MicroUsd(7), finish_reason: reason.to_owned(), note: None }
     }
 
     fn events(include_usage: bool, pieces: Vec<Piece>) -> Vec<String> {
@@ -267,21 +262,25 @@ mod tests {
 
     #[test]
     fn a_stream_is_openais_chunk_by_chunk() {
-        let pieces = vec![Piece::Text("Hé \"you\"\n".into()), Piece::Text("\u{1}".into()), Piece::Done(finished("stop"))];
+        let pieces = vec![
+            Piece::Text("Hé \"you\"\n".into()),
+            Piece::Text("\u{1}".into()),
+            Piece::Done(finished("stop")),
+        ];
         let events = events(false, pieces);
         assert_eq!(events.len(), 5);
         let chunk = |choice: Value| {
             json!({"id": "chatcmpl-0199c0de000070008000000000000001", "object": "chat.completion.chunk",
                    "created": 1_700_000_000, "model": "scripted-\"cheap\"", "choices": [choice]})
         };
-        let delta = |delta: Value| json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": null});
+        let delta =
+            |delta: Value| json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": null});
         let opening = json!({"role": "assistant", "content": "", "refusal": null});
         assert_eq!(parsed(&events[0]), chunk(delta(opening)));
         assert_eq!(parsed(&events[1]), chunk(delta(json!({"content": "Hé \"you\"\n"}))));
         assert_eq!(parsed(&events[2]), chunk(delta(json!({"content": "\u{1}"}))));
         let mut last = chunk(json!({"index": 0, "delta": {}, "logprobs": null, "finish_reason": "stop"}));
-        last["x_freeside"] =
-            json!({"cost_micro": "7", "pool": "cheap", "reservation_id": "0199c0de-0000-7000-8000-000000000001"});
+        last["x_freeside"] = json!({"cost_micro": "7", "pool": "cheap", "reservation_id": "0199c0de-0000-7000-8000-000000000001"});
         assert_eq!(parsed(&events[3]), last);
         assert_eq!(events[4], "[DONE]");
     }
@@ -308,7 +307,10 @@ mod tests {
             name: id.map(|_| "get_weather".to_owned()),
             arguments: arguments.to_owned(),
         };
-        let events = events(false, vec![call(Some("call_1"), ""), call(None, "{\"city\""), Piece::Done(finished("tool_calls"))]);
+        let events = events(
+            false,
+            vec![call(Some("call_1"), ""), call(None, "{\"city\""), Piece::Done(finished("tool_calls"))],
+        );
         let deltas = |event: &str| parsed(event)["choices"][0]["delta"]["tool_calls"].clone();
         let first = json!([{"index": 1, "id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": ""}}]);
         assert_eq!(deltas(&events[1]), first);

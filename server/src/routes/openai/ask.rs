@@ -155,7 +155,10 @@ mod tests {
         .expect("sound");
         assert!(wish.stream && wish.include_usage);
         let ask = wish.ask;
-        assert_eq!((ask.model.as_str(), ask.prompt.as_str(), ask.max_tokens), ("agent:demo:1", "hi", Some(9)));
+        assert_eq!(
+            (ask.model.as_str(), ask.prompt.as_str(), ask.max_tokens),
+            ("agent:demo:1", "hi", Some(9))
+        );
         assert_eq!(ask.request_id, "req_1");
         let tools = ask.tools.expect("there");
         assert_eq!(tools.get(), r#"[{"type":"function","function":{"name":"f","parameters":{"a": 1.10}}}]"#);

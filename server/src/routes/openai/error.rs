@@ -57,12 +57,8 @@ pub(crate) fn answer(fault: Fault, asked: &Asked) -> Response {
     if let Some(rate) = &shape.rate {
         rate::write_openai(&mut headers, rate);
     }
-    let error = Inner {
-        message: shape.message,
-        kind: shape.kind,
-        param: shape.param,
-        code: Some(shape.code),
-    };
+    let error =
+        Inner { message: shape.message, kind: shape.kind, param: shape.param, code: Some(shape.code) };
     shared::json_with(shape.status, headers, &OpenAiError { error })
 }
 

@@ -1,0 +1,96 @@
+//! A client that leaves in the middle pays for what was delivered to it, and for nothing else.
+
+use futures_util::StreamExt as _;
+use testing::books;
+use testing::served::Served;
+
+use crate::client::question;
+use crate::provider::{CHUNK, Provider};
+use crate::world::{PATIENCE, PLENTY, Payer, World};
+
+/// Every chunk of an answer is once the last that a client reads.
+const CHUNKS: u32 = 200;
+/// Enough at once to keep two cores busy.
+const AT_ONCE: usize = 16;
+
+/// A client that leaves after chunk `last`; returns the reservation.
+async fn leaves_after(last: u32, served: &Served, payer: &Payer, provider: &Provider) -> String {
+    let text = format!("Count to {CHUNKS}; I leave at {last:03}.");
+    let mut hand = provider.expect(&text);
+    hand.chunk();
+    let mut answer = payer.at(served).open(&question(&text, 2 * CHUNKS)).await.expect("it answers");
+    assert_eq!(answer.status, 200);
+    for read in 1..=last {
+        assert_eq!(answer.text().await.as_deref(), Some(CHUNK), "chunk {read} of case {last}");
+        if read < last {
+            hand.chunk();
+        }
+    }
+    // In half of the cases the next chunk is on its way while the client leaves.
+    if last % 2 == 0 {
+        hand.chunk();
+    }
+    let id = answer.id.clone();
+    drop(answer);
+    tokio::time::timeout(PATIENCE, hand.deserted()).await.expect("the provider's connection is closed");
+    id
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_after_any_chunk_pays_for_what_was_metered_up_to_there() {
+    let world = World::new().await;
+    let provider = Provider::start().await;
+    let served = world.launch().catalog(&provider.catalog()).start().await;
+    let payer = world.payer(PLENTY).await;
+    let ids: Vec<(u32, String)> = futures_util::stream::iter(1..=CHUNKS)
+        .map(async |last| (last, leaves_after(last, &served, &payer, &provider).await))
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    world.audited().await;
+    let holds = books::holds(&world.database.pool).await;
+    let mut beyond = 0;
+    for (last, id) in ids {
+        let hold = holds.iter().find(|hold| hold.id == id).expect("its reservation is in the books");
+        let (prompt, completion) = (hold.tokens_in.expect("charged"), hold.tokens_out.expect("charged"));
+        assert_eq!(prompt, 8, "30 bytes of question: {hold:?}");
+        assert!((i64::from(last)..=i64::from(last) + 1).contains(&completion), "case {last}: {hold:?}");
+        assert_eq!(hold.charged, Some(prompt + 2 * completion), "case {last}");
+        beyond += completion - i64::from(last);
+    }
+    println!("cut client: {CHUNKS} cases, {beyond} of them metered one chunk more than was read");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_before_the_first_chunk_pays_nothing() {
+    let world = World::new().await;
+    let provider = Provider::start().await;
+    let served = world.launch().catalog(&provider.catalog()).start().await;
+    let payer = world.payer(PLENTY).await;
+    let mut hand = provider.expect("Say nothing.");
+    let client = payer.at(&served);
+    let asking = tokio::spawn(async move { client.open(&question("Say nothing.", 100)).await.map(|answer| answer.status) });
+    tokio::time::timeout(PATIENCE, hand.asked()).await.expect("the question comes");
+    asking.abort();
+    tokio::time::timeout(PATIENCE, hand.deserted()).await.expect("the provider's connection is closed");
+    world.audited().await;
+    let holds = books::holds(&world.database.pool).await;
+    assert_eq!((holds.len(), holds[0].state, holds[0].charged), (1, books::RELEASED, None));
+    assert_eq!(books::available(&world.database.pool, payer.account.account.0).await, PLENTY);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_answer_is_charged_by_the_providers_own_figures() {
+    let world = World::new().await;
+    let provider = Provider::start().await;
+    let served = world.launch().catalog(&provider.catalog()).start().await;
+    let payer = world.payer(PLENTY).await;
+    let hand = provider.expect("Say two words.");
+    (0..2).for_each(|_| hand.chunk());
+    hand.end(11, 5);
+    let reply = payer.at(&served).ask(&question("Say two words.", 100)).await;
+    assert_eq!((reply.status, reply.cost()), (200, 11 + 2 * 5), "{}", reply.text);
+    world.audited().await;
+    let hold = books::hold(&world.database.pool, reply.header("x-budget-reservation-id")).await;
+    assert_eq!((hold.tokens_in, hold.tokens_out, hold.charged), (Some(11), Some(5), Some(21)));
+}

@@ -1,0 +1,19 @@
+//! The real binary, started as an operator starts it, with real sockets, real PostgreSQL and real signals.
+//!
+//! What `doors` proves about one process in memory is not repeated; here is what needs a process: two of them, their
+//! death, their memory, their logs. Every test ends with an audit of the books.
+
+mod bad_input;
+mod books;
+mod client;
+mod crash;
+mod cut_client;
+mod embedded;
+mod money;
+mod provider;
+mod revocation;
+mod sdk;
+mod stop;
+mod tokens;
+mod two_processes;
+mod world;
