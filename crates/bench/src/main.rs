@@ -1,0 +1,43 @@
+//! Benchmarks. Each prints its figures with the machine and its load, and `docs/benchmarks.md` keeps them.
+//!
+//! Nothing here is a test: a busy machine makes a figure worse and nothing red.
+
+mod ledger_bench;
+mod machine;
+mod page;
+mod path;
+mod summary;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "bench", about = "Measures the ledger alone and the whole path")]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Both, written to a page.
+    All(page::Options),
+    /// Durable hold+settle pairs a second, books checked after each run.
+    Ledger(ledger_bench::Options),
+    /// One worker of a benchmark that needs a second process; started by `ledger`.
+    #[command(hide = true)]
+    LedgerWorker(ledger_bench::WorkerOptions),
+    /// Whole answers: API key, limits, hold, signed token, engine, stream, settle.
+    Path(path::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match Arguments::parse().what {
+            What::All(options) => page::run(options).await,
+            What::Ledger(options) => ledger_bench::run(options).await.map(drop),
+            What::LedgerWorker(options) => ledger_bench::work(options).await,
+            What::Path(options) => path::run(options).await.map(drop),
+        }
+    })
+}
