@@ -19,6 +19,7 @@ mod native;
 mod openai;
 pub mod openapi;
 mod ops;
+mod plain;
 mod problem;
 mod rate;
 mod sentences;
@@ -129,6 +130,7 @@ fn table() -> Vec<Row> {
         row(Method::GET,    "/openapi.json",                   Yes, Anyone,             get(openapi::json)),
         row(Method::GET,    "/",                               No,  Anyone,             get(openapi::index)),
         row(Method::GET,    "/docs",                           No,  Anyone,             get(openapi::docs)),
+        row(Method::GET,    plain::STYLE_PATH,                 No,  Anyone,             get(plain::style)),
         row(Method::GET,    "/problems/{slug}",                No,  Anyone,             get(problem::page)),
     ]
 }

@@ -13,6 +13,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{Components, OpenApi as Document};
 use utoipa::{Modify, OpenApi};
 
+use super::plain::{self, escape};
 use super::{App, accounts, anthropic, keys, models, native, openai, ops};
 
 #[derive(OpenApi)]
@@ -96,24 +97,26 @@ pub(crate) async fn docs() -> Html<&'static str> {
 /// What this is, and where to go from here.
 pub(crate) async fn index(State(app): State<Arc<App>>) -> Html<String> {
     let public_url = escape(&app.public_url);
-    Html(format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>Freeside</title><h1>Freeside</h1>\
-         <p>AI agents of NFT communities, metered against prepaid credits. This server speaks OpenAI's and Anthropic's \
-         dialects: give their SDKs the base URL <code>{public_url}/v1</code> (OpenAI) or <code>{public_url}</code> \
-         (Anthropic).</p>\
-         <p>A first key: <code>curl -X POST {public_url}/api/v1/developers/register -d '{{\"name\":\"me\"}}' \
-         -H 'content-type: application/json'</code></p>\
-         <ul><li><a href=\"/docs\">All operations</a></li><li><a href=\"/openapi.json\">OpenAPI 3.1</a></li>\
-         <li><a href=\"/readyz?verbose\">Readiness</a></li></ul></html>"
-    ))
+    plain::page(
+        "Freeside",
+        &format!(
+            "<h1>Freeside</h1><p>A community's NFTs as AI agents, metered against prepaid credits. This server speaks \
+             OpenAI's and Anthropic's dialects: give their SDKs the base URL <code>{public_url}/v1</code> (OpenAI) or \
+             <code>{public_url}</code> (Anthropic).</p><h2>A first key, free of charge</h2>\
+             <pre><code>curl -X POST {public_url}/api/v1/developers/register \\\n  -H 'content-type: application/json' \
+             -d '{{\"name\":\"Ada\"}}'</code></pre><h2>A first answer</h2>\
+             <pre><code>curl -N {public_url}/v1/chat/completions \\\n  -H \"authorization: Bearer $KEY\" \
+             -H 'content-type: application/json' \\\n  -d '{{\"model\":\"cheap\",\"stream\":true,\
+             \"messages\":[{{\"role\":\"user\",\"content\":\"Hello!\"}}]}}'</code></pre>\
+             <nav><ul><li><a href=\"/docs\">All operations</a></li><li><a href=\"/openapi.json\">OpenAPI 3.1</a></li>\
+             <li><a href=\"/readyz?verbose\">Readiness</a></li></ul></nav>"
+        ),
+    )
 }
 
 fn docs_page(document: &Value) -> String {
     let mut page = String::from(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>Freeside: operations</title><h1>Operations</h1>\
-         <p>From <a href=\"/openapi.json\">the OpenAPI document</a>, which has every field.</p>",
+        "<h1>Operations</h1><p>From <a href=\"/openapi.json\">the OpenAPI document</a>, which has every field.</p>",
     );
     let tags = document["tags"].as_array().map_or(&[][..], Vec::as_slice);
     for tag in tags {
@@ -131,8 +134,7 @@ fn docs_page(document: &Value) -> String {
         }
         page.push_str("</dl>");
     }
-    page.push_str("</html>");
-    page
+    plain::page("Freeside: operations", &page).0
 }
 
 /// Every operation: method in lower case, path, description.
@@ -142,14 +144,6 @@ fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
         let methods = item.as_object().into_iter().flatten();
         methods.map(move |(method, operation)| (method.as_str(), path.as_str(), operation))
     })
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use axum::Extension;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use domain::turn::Refusal;
 use identity::RateHeaders;
 use serde::Serialize;
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use super::exchange::Asked;
 use super::fault::Fault;
 use super::rate::{self, Retry};
-use super::{sentences, shared};
+use super::{plain, sentences, shared};
 
 /// A kind of problem: its page's name, its title, its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -269,12 +269,14 @@ pub(crate) async fn page(
         return answer(Fault::NotFound { message: "There is no problem of that name.".to_owned() }, &asked);
     };
     let Kind { title, status, slug } = kind;
-    Html(format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title><h1>{title}</h1>\
-         <p>An answer with status {status} and <code>\"type\": \"/problems/{slug}\"</code> means: {title}. \
-         Its <code>detail</code> says what to do next; its <code>request_id</code> finds it in the logs.</p>\
-         <p><a href=\"/docs\">All operations</a></p></html>"
-    ))
+    plain::page(
+        title,
+        &format!(
+            "<h1>{title}</h1><p>An answer with status {status} and <code>\"type\": \"/problems/{slug}\"</code> means: \
+             {title}. Its <code>detail</code> says what to do next; its <code>request_id</code> finds it in the logs.</p>\
+             <nav><ul><li><a href=\"/docs\">All operations</a></li></ul></nav>"
+        ),
+    )
     .into_response()
 }
 

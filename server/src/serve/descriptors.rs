@@ -20,7 +20,11 @@ pub(crate) fn for_callers(at_most: usize) -> usize {
     };
     let places = usize::try_from(limit / 4 * CALLERS_PARTS).unwrap_or(usize::MAX).min(at_most);
     if places < at_most {
-        tracing::info!(open_files = limit, connections = places, "the limit of open files bounds the connections");
+        tracing::info!(
+            open_files = limit,
+            connections = places,
+            "the limit of open files bounds the connections"
+        );
     }
     places
 }
