@@ -23,6 +23,9 @@ use crate::transcript::{End, Transcript};
 /// No agent speaks, so nobody's personality does.
 pub(crate) const NO_PERSONALITY: &str = "none";
 
+/// Bytes that are handed over before other tasks get their turn: neither side of an answer may ever have to wait.
+const BYTES_IN_ONE_GO: usize = 64 * 1024;
+
 /// Whether the client can read trailers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trailer {
@@ -38,6 +41,8 @@ pub(crate) struct Answer {
     trailer: Trailer,
     /// A piece of the answer was handed to the connection.
     handed_over: bool,
+    /// Bytes since others had their turn.
+    in_one_go: usize,
     ticket: Ticket,
     _in_flight: OwnedSemaphorePermit,
 }
@@ -65,6 +70,7 @@ impl Answer {
             permit: started.permit,
             trailer,
             handed_over: false,
+            in_one_go: 0,
             ticket,
             _in_flight: in_flight,
         }
@@ -123,6 +129,11 @@ impl Body for Answer {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
+        if this.in_one_go >= BYTES_IN_ONE_GO {
+            this.in_one_go = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if this.transcript.waiting_bytes() == 0
             && let Some(source) = &mut this.source
         {
@@ -131,6 +142,7 @@ impl Body for Answer {
         if this.transcript.waiting_bytes() > 0 {
             this.handed_over |= this.transcript.delivered();
             let bytes = this.transcript.take();
+            this.in_one_go += bytes.len();
             if this.transcript.end().is_some() {
                 this.close();
             }

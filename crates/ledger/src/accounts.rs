@@ -35,7 +35,11 @@ pub async fn open_account(
 }
 
 /// Sets or lifts (`None`) a community's monthly cap in micro-USD. `false`: no such community.
-pub async fn set_community_cap(connection: &mut PgConnection, community: CommunityId, limit: Option<i64>) -> Result<bool, sqlx::Error> {
+pub async fn set_community_cap(
+    connection: &mut PgConnection,
+    community: CommunityId,
+    limit: Option<i64>,
+) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "update book set cap_limit = $2, version = version + 1 where community_id = $1",
         community.0,
@@ -86,7 +90,12 @@ pub(crate) async fn freeze(
 }
 
 /// Lifts a freeze after a person looked; the note stays with the violations it resolves. `false`: it was not frozen.
-pub async fn unfreeze(connection: &mut PgConnection, clock: &Clock, key: AccountKey, note: &str) -> Result<bool, sqlx::Error> {
+pub async fn unfreeze(
+    connection: &mut PgConnection,
+    clock: &Clock,
+    key: AccountKey,
+    note: &str,
+) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "with v as (update violation set resolved_at = $3, note = $4
          where community_id = $1 and account_id = $2 and resolved_at is null)

@@ -32,7 +32,8 @@ pub fn canonical(entry: &Entry, holder: Option<&str>, previous: &[u8; 32]) -> St
 
 fn push_line(text: &mut String, entry: &Entry, holder: Option<&str>, previous_hex: &str) {
     // Writing to a String cannot fail, so the results of `write!` say nothing.
-    let _ = write!(text, r#"{{"amount_micro":"{}","conservation_result":"ok","operation_type":""#, entry.amount);
+    let _ =
+        write!(text, r#"{{"amount_micro":"{}","conservation_result":"ok","operation_type":""#, entry.amount);
     text.push_str(entry.kind.as_str());
     text.push_str(r#"","pool":"#);
     match entry.pool.and_then(Pool::from_db) {

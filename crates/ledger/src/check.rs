@@ -150,13 +150,19 @@ fn judge(community: CommunityId, row: &Row, known: Sums) -> (AccountKey, Sums, V
     let differences = pairs
         .into_iter()
         .filter(|(_, is, should)| is != should)
-        .map(|(name, is, should)| Difference { key, what: format!("{name}: {is}, but {should} by the journal") })
+        .map(|(name, is, should)| Difference {
+            key,
+            what: format!("{name}: {is}, but {should} by the journal"),
+        })
         .collect();
     (key, sums, differences)
 }
 
 /// Recomputes all accounts of a community from the first journal row on.
-pub async fn check_community(connection: &mut PgConnection, community: CommunityId) -> Result<Vec<Difference>, sqlx::Error> {
+pub async fn check_community(
+    connection: &mut PgConnection,
+    community: CommunityId,
+) -> Result<Vec<Difference>, sqlx::Error> {
     let mut after = i64::MIN;
     let mut found = Vec::new();
     loop {
@@ -180,8 +186,9 @@ pub async fn check_community(connection: &mut PgConnection, community: Community
 /// Recomputes all accounts of all communities: daily, and on demand. Freezes nothing; the caller decides.
 pub async fn check_everything(pool: &PgPool) -> Result<Vec<Difference>, sqlx::Error> {
     let mut connection = pool.acquire().await?;
-    let communities =
-        sqlx::query_scalar!("select community_id from book order by community_id").fetch_all(&mut *connection).await?;
+    let communities = sqlx::query_scalar!("select community_id from book order by community_id")
+        .fetch_all(&mut *connection)
+        .await?;
     let mut found = Vec::new();
     for community in communities {
         found.extend(check_community(&mut connection, CommunityId(community)).await?);
@@ -200,8 +207,9 @@ impl Checker {
     /// One pass. A difference freezes its account, is recorded and counted, and is returned.
     pub async fn pass(&mut self, pool: &PgPool, clock: &Clock) -> Result<Vec<Difference>, sqlx::Error> {
         let mut connection = pool.acquire().await?;
-        let books =
-            sqlx::query!("select community_id, seq from book order by community_id").fetch_all(&mut *connection).await?;
+        let books = sqlx::query!("select community_id, seq from book order by community_id")
+            .fetch_all(&mut *connection)
+            .await?;
         let mut found = Vec::new();
         for book in books {
             let (community, seq) = (CommunityId(book.community_id), book.seq);
@@ -219,7 +227,8 @@ impl Checker {
             .await?;
             for page in moved.chunks(PAGE) {
                 let known = |id: &i64| self.kept.get(&AccountKey { community, account: AccountId(*id) });
-                let accounts: Vec<_> = page.iter().map(|id| (*id, known(id).copied().unwrap_or_default())).collect();
+                let accounts: Vec<_> =
+                    page.iter().map(|id| (*id, known(id).copied().unwrap_or_default())).collect();
                 for (key, sums, differences) in compare(&mut connection, community, &accounts).await? {
                     if differences.is_empty() {
                         self.keep(key, sums);

@@ -81,7 +81,9 @@ impl Connection {
         lock_timeout_ms: u32,
     ) -> Result<Self, tokio_postgres::Error> {
         let mut config = config.clone();
-        config.options(format!("{OPTIONS} -c lock_timeout={lock_timeout_ms}")).application_name("freeside ledger");
+        config
+            .options(format!("{OPTIONS} -c lock_timeout={lock_timeout_ms}"))
+            .application_name("freeside ledger");
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
@@ -198,14 +200,19 @@ impl Connection {
             failpoint::reach("ledger.before_commit").await;
             return Ok(self.client.batch_execute("commit").await?);
         }
-        let (results, committed) = futures_util::future::join(writes, self.client.batch_execute("commit")).await;
+        let (results, committed) =
+            futures_util::future::join(writes, self.client.batch_execute("commit")).await;
         for result in results {
             result?;
         }
         Ok(committed?)
     }
 
-    async fn query(&self, sql: &'static str, parameters: &[Column]) -> Result<Vec<Row>, tokio_postgres::Error> {
+    async fn query(
+        &self,
+        sql: &'static str,
+        parameters: &[Column],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
         let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|column| column as _).collect();
         self.client.query(&self.prepared[sql], &parameters).await
     }
@@ -217,7 +224,10 @@ impl Connection {
         self.client.batch_execute("begin").await?;
         let books = self
             .client
-            .query("select community_id from book where community_id = any($1) for update skip locked", &[&communities])
+            .query(
+                "select community_id from book where community_id = any($1) for update skip locked",
+                &[&communities],
+            )
             .await?;
         let free = self
             .client
@@ -237,7 +247,12 @@ impl Connection {
     }
 
     /// Freezes an account in a transaction of its own: the one that found the fault was rolled back.
-    pub(crate) async fn freeze(&self, key: AccountKey, what: &str, now: OffsetDateTime) -> Result<(), Failure> {
+    pub(crate) async fn freeze(
+        &self,
+        key: AccountKey,
+        what: &str,
+        now: OffsetDateTime,
+    ) -> Result<(), Failure> {
         self.client
             .execute(
                 "with f as (update account set frozen_at = coalesce(frozen_at, $3), version = version + 1

@@ -124,7 +124,8 @@ pub async fn open_holds(
     Ok(rows
         .into_iter()
         .map(|row| {
-            let key = AccountKey { community: CommunityId(row.community_id), account: AccountId(row.account_id) };
+            let key =
+                AccountKey { community: CommunityId(row.community_id), account: AccountId(row.account_id) };
             (key, ReservationId(row.id))
         })
         .collect())

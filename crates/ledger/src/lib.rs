@@ -70,6 +70,25 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The same role and database at the address of `direct_url`, past a pooler.
+    ///
+    /// Only the address is taken from there: that URL may name the tables' owner, for migrations, and whoever owns the
+    /// journal could switch off what makes it append-only.
+    pub fn at_address_of(mut self, direct_url: &str) -> Result<Self, tokio_postgres::Error> {
+        let mut direct: tokio_postgres::Config = direct_url.parse()?;
+        direct.user(self.database.get_user().unwrap_or_default());
+        if let Some(password) = self.database.get_password() {
+            direct.password(password);
+        }
+        if let Some(name) = self.database.get_dbname() {
+            direct.dbname(name);
+        }
+        self.database = direct;
+        Ok(self)
+    }
+}
+
 /// The batched entrance. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
@@ -130,7 +149,8 @@ impl Ledger {
             shard.send(job).await.map_err(|_| SubmitError::Stopped)?;
         }
         let answer = pending.answer.as_mut().expect("taken only below");
-        let waited = if is_new { tokio::time::timeout(HOLD_DEADLINE, answer).await } else { Ok(answer.await) };
+        let waited =
+            if is_new { tokio::time::timeout(HOLD_DEADLINE, answer).await } else { Ok(answer.await) };
         let Ok(result) = waited else {
             return Err(SubmitError::Overloaded); // `pending` sees to it that nothing stays set aside
         };
@@ -169,5 +189,22 @@ impl Drop for Pending<'_> {
             let shard = self.shard.clone();
             tokio::spawn(async move { shard.send(job).await });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_direct_address_lends_its_address_and_not_its_role() {
+        let settings = Settings::new("postgres://freeside_app:app@pooler:6432/freeside", Clock::system());
+        let settings = settings
+            .and_then(|settings| settings.at_address_of("postgres://freeside_owner:owner@db:5433/freeside"));
+        let config = settings.expect("both are addresses").database;
+        assert_eq!(config.get_user(), Some("freeside_app"));
+        assert_eq!(config.get_password(), Some(b"app".as_slice()));
+        assert_eq!(config.get_ports(), [5433]);
+        assert_eq!(config.get_hosts(), [tokio_postgres::config::Host::Tcp("db".to_owned())]);
     }
 }

@@ -319,7 +319,10 @@ impl Op {
     pub fn hold_id(&self) -> Option<ReservationId> {
         match self {
             Self::Hold(hold) => Some(hold.id),
-            Self::Extend { id, .. } | Self::Settle { id, .. } | Self::Release { id, .. } | Self::Orphan { id, .. } => Some(*id),
+            Self::Extend { id, .. }
+            | Self::Settle { id, .. }
+            | Self::Release { id, .. }
+            | Self::Orphan { id, .. } => Some(*id),
             Self::Mint { .. } | Self::Expire { .. } | Self::Reverse { .. } => None,
         }
     }

@@ -44,7 +44,10 @@ pub async fn balance(connection: &mut PgConnection, key: AccountKey) -> Result<O
 }
 
 /// The community that an account is in: an account's number alone names it, for an operator at a keyboard.
-pub async fn find_account(connection: &mut PgConnection, account: AccountId) -> Result<Option<AccountKey>, sqlx::Error> {
+pub async fn find_account(
+    connection: &mut PgConnection,
+    account: AccountId,
+) -> Result<Option<AccountKey>, sqlx::Error> {
     let community = sqlx::query_scalar!("select community_id from account where id = $1 limit 1", account.0)
         .fetch_optional(connection)
         .await?;
@@ -71,7 +74,10 @@ pub struct Budget {
 }
 
 /// The budget of one community.
-pub async fn budget(connection: &mut PgConnection, community: CommunityId) -> Result<Option<Budget>, sqlx::Error> {
+pub async fn budget(
+    connection: &mut PgConnection,
+    community: CommunityId,
+) -> Result<Option<Budget>, sqlx::Error> {
     sqlx::query_as!(
         Budget,
         r#"select b.cap_month, b.cap_limit, b.cap_held, b.cap_spent,
@@ -105,7 +111,12 @@ pub struct UsageLine {
 }
 
 /// What an account used from `from` to `to` (UTC days, both counted), by day, pool and model.
-pub async fn usage(connection: &mut PgConnection, key: AccountKey, from: Date, to: Date) -> Result<Vec<UsageLine>, sqlx::Error> {
+pub async fn usage(
+    connection: &mut PgConnection,
+    key: AccountKey,
+    from: Date,
+    to: Date,
+) -> Result<Vec<UsageLine>, sqlx::Error> {
     sqlx::query_as!(
         UsageLine,
         r#"select (created_at at time zone 'utc')::date as "day!", pool, model, count(*) as "requests!",
@@ -123,7 +134,12 @@ pub async fn usage(connection: &mut PgConnection, key: AccountKey, from: Date, t
 }
 
 /// Tokens that an API key used on a UTC day: charged ones, by the books.
-pub async fn tokens_of_key(connection: &mut PgConnection, community: CommunityId, key_id: i64, day: Date) -> Result<i64, sqlx::Error> {
+pub async fn tokens_of_key(
+    connection: &mut PgConnection,
+    community: CommunityId,
+    key_id: i64,
+    day: Date,
+) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select coalesce(sum(tokens_in + tokens_out), 0)::bigint as "tokens!" from hold
            where community_id = $1 and id >= $3 and id < $4 and key_id = $2 and state = 1"#,
@@ -137,7 +153,11 @@ pub async fn tokens_of_key(connection: &mut PgConnection, community: CommunityId
 }
 
 /// Whether the account ever got a lot of one of these origins.
-pub async fn has_lot(connection: &mut PgConnection, key: AccountKey, sources: &[Source]) -> Result<bool, sqlx::Error> {
+pub async fn has_lot(
+    connection: &mut PgConnection,
+    key: AccountKey,
+    sources: &[Source],
+) -> Result<bool, sqlx::Error> {
     let sources: Vec<i16> = sources.iter().map(|source| *source as i16).collect();
     sqlx::query_scalar!(
         r#"select exists (select from lot where community_id = $1 and account_id = $2 and source = any($3)) as "has_lot!""#,
@@ -150,7 +170,11 @@ pub async fn has_lot(connection: &mut PgConnection, key: AccountKey, sources: &[
 }
 
 /// The id of this price list, made on first sight.
-pub async fn price_version(connection: &mut PgConnection, prices: &str, now: OffsetDateTime) -> Result<i32, sqlx::Error> {
+pub async fn price_version(
+    connection: &mut PgConnection,
+    prices: &str,
+    now: OffsetDateTime,
+) -> Result<i32, sqlx::Error> {
     let hash = ring::digest::digest(&ring::digest::SHA256, prices.as_bytes());
     sqlx::query!(
         "insert into price_version (hash, prices, created_at) values ($1, $2::text::jsonb, $3) on conflict do nothing",
@@ -160,7 +184,9 @@ pub async fn price_version(connection: &mut PgConnection, prices: &str, now: Off
     )
     .execute(&mut *connection)
     .await?;
-    sqlx::query_scalar!("select id from price_version where hash = $1", hash.as_ref()).fetch_one(connection).await
+    sqlx::query_scalar!("select id from price_version where hash = $1", hash.as_ref())
+        .fetch_one(connection)
+        .await
 }
 
 fn first_id_of(day: Date) -> uuid::Uuid {

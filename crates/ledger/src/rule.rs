@@ -10,7 +10,8 @@ use types::ReservationId;
 
 use crate::audit_line;
 use crate::model::{
-    Account, AccountKey, Answer, Bucket, Cap, Charge, Entry, Hold, HoldState, Kind, Lot, NewHold, Op, Refusal, Source,
+    Account, AccountKey, Answer, Bucket, Cap, Charge, Entry, Hold, HoldState, Kind, Lot, NewHold, Op,
+    Refusal, Source,
 };
 use crate::state::{HoldRow, LotState, State, Write};
 
@@ -59,7 +60,11 @@ fn hold(state: &mut State, now: OffsetDateTime, new: &NewHold) -> Result<Verdict
     if let Some(known) = state.holds.get(&(key.community, new.id)) {
         let same = known.hold.key == key && known.hold.input_hash == new.input_hash;
         let available = state.accounts[&key].account.available;
-        return Ok(if same { Ok(Answer::Held { amount: known.hold.amount, available }) } else { Err(Refusal::Conflict) });
+        return Ok(if same {
+            Ok(Answer::Held { amount: known.hold.amount, available })
+        } else {
+            Err(Refusal::Conflict)
+        });
     }
     expire_due(state, now, key)?;
     if let Err(refusal) = may_hold(state, now, key, new.amount) {
@@ -81,7 +86,13 @@ fn hold(state: &mut State, now: OffsetDateTime, new: &NewHold) -> Result<Verdict
     Ok(Ok(Answer::Held { amount: new.amount, available }))
 }
 
-fn extend(state: &mut State, now: OffsetDateTime, key: AccountKey, id: ReservationId, to: i64) -> Result<Verdict, NeedLots> {
+fn extend(
+    state: &mut State,
+    now: OffsetDateTime,
+    key: AccountKey,
+    id: ReservationId,
+    to: i64,
+) -> Result<Verdict, NeedLots> {
     let Some(hold) = find(state, key, id) else { return Ok(Err(Refusal::NoHold)) };
     if hold.state != HoldState::Open {
         return Ok(Err(Refusal::Closed(hold.state)));
@@ -177,7 +188,8 @@ fn settle(
     }
     count_spent(state, key, hold.cap_month, charge.amount);
     let reference = Some(id.0);
-    let line = |debit, amount| Line { kind, debit, credit: Bucket::Spent, amount, reference, pool: charge.pool };
+    let line =
+        |debit, amount| Line { kind, debit, credit: Bucket::Spent, amount, reference, pool: charge.pool };
     move_money(state, now, key, line(Bucket::Held, from_hold));
     move_money(state, now, key, line(Bucket::Available, from_available));
     move_money(state, now, key, line(Bucket::Owed, from_owed));
@@ -236,7 +248,11 @@ fn mint(state: &mut State, now: OffsetDateTime, lot: Lot) -> Result<Verdict, Nee
     }
     let (id, amount) = (lot.id, lot.minted);
     state.named_lots.insert((key.community, id), lot.clone()); // another account of this batch may name it too
-    state.accounts.get_mut(&key).expect("checked by apply").insert_lot(LotState { lot, write: Write::Insert });
+    state
+        .accounts
+        .get_mut(&key)
+        .expect("checked by apply")
+        .insert_lot(LotState { lot, write: Write::Insert });
     let line = Line {
         kind: Kind::Mint,
         debit: Bucket::Issued,
@@ -250,7 +266,12 @@ fn mint(state: &mut State, now: OffsetDateTime, lot: Lot) -> Result<Verdict, Nee
     Ok(Ok(Answer::Minted))
 }
 
-fn reverse(state: &mut State, now: OffsetDateTime, key: AccountKey, id: types::LotId) -> Result<Verdict, NeedLots> {
+fn reverse(
+    state: &mut State,
+    now: OffsetDateTime,
+    key: AccountKey,
+    id: types::LotId,
+) -> Result<Verdict, NeedLots> {
     let Some(lot) = find_lot(state, key, id).filter(|lot| lot.key == key).cloned() else {
         return Ok(Err(Refusal::NoLot));
     };

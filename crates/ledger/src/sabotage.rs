@@ -31,7 +31,10 @@ impl Sabotage {
                 .replace(" and b.version = k.version", "")
                 .replace(" and a.version = k.version", "")
                 .into(),
-            Self::MissedLot => sql.replace("set remaining = k.remaining", "set remaining = l.remaining").replace("is_open = k.is_open", "is_open = l.is_open").into(),
+            Self::MissedLot => sql
+                .replace("set remaining = k.remaining", "set remaining = l.remaining")
+                .replace("is_open = k.is_open", "is_open = l.is_open")
+                .into(),
             Self::DoubleSettle => sql
                 .replace("h.cap_month, h.state, h.charged", "h.cap_month, 0::smallint, null::bigint")
                 .replace(" and h.state = k.stored", "")

@@ -9,9 +9,7 @@
 use types::{CommunityId, LotId, ReservationId};
 
 use crate::column::{Column, Row};
-use crate::model::{
-    Account, AccountKey, Book, Cap, Hold, HoldState, Lot, Op, Source,
-};
+use crate::model::{Account, AccountKey, Book, Cap, Hold, HoldState, Lot, Op, Source};
 use crate::state::{AccountState, BookState, HoldRow, LotState, State, Write};
 
 /// Open lots that are read with an account at first. Nearly every settle lies within the first; the rule asks for
@@ -20,10 +18,12 @@ pub(crate) const LOTS_AT_FIRST: i64 = 4;
 /// More open lots than one account can sensibly have, as a bound of the second read.
 pub(crate) const LOTS_AT_MOST: i64 = 1_000_000;
 
-pub(crate) const LOCK_BOOKS: &str = "select community_id, version, seq, head, cap_month, cap_limit, cap_held, cap_spent
+pub(crate) const LOCK_BOOKS: &str =
+    "select community_id, version, seq, head, cap_month, cap_limit, cap_held, cap_spent
  from book where community_id = any($1) order by community_id for update";
 
-pub(crate) const LOCK_ACCOUNTS: &str = "select a.community_id, a.id, a.version, a.seq, a.minted, a.available, a.held, a.spent, a.expired,
+pub(crate) const LOCK_ACCOUNTS: &str =
+    "select a.community_id, a.id, a.version, a.seq, a.minted, a.available, a.held, a.spent, a.expired,
  a.reversed, a.owed, a.cap_month, a.cap_limit, a.cap_held, a.cap_spent, a.holder, a.frozen_at is not null
  from account a join unnest($1::bigint[], $2::bigint[]) as k(community_id, id)
  on a.community_id = k.community_id and a.id = k.id order by a.community_id, a.id for update of a";
@@ -33,7 +33,8 @@ pub(crate) const READ_LOTS: &str = "select l.community_id, l.account_id, l.id, l
  select * from lot where lot.community_id = k.community_id and lot.account_id = k.id and lot.is_open
  order by lot.expires_at, lot.id limit $3) l";
 
-pub(crate) const READ_HOLDS: &str = "select h.community_id, h.id, h.account_id, h.amount, h.input_hash, h.cap_month, h.state, h.charged
+pub(crate) const READ_HOLDS: &str =
+    "select h.community_id, h.id, h.account_id, h.amount, h.input_hash, h.cap_month, h.state, h.charged
  from unnest($1::bigint[], $2::uuid[]) as k(community_id, id), lateral (
  select * from hold where hold.community_id = k.community_id and hold.id = k.id limit 1) h";
 
@@ -43,7 +44,8 @@ pub(crate) const READ_NAMED_LOTS: &str = "select l.community_id, l.account_id, l
 
 // Each write counts its rows and divides by zero when one is missing: the statement fails, the transaction with it,
 // and a commit that was already sent becomes a rollback.
-pub(crate) const WRITE_BOOKS: &str = "with u as (update book b set version = b.version + 1, seq = k.seq, head = k.head,
+pub(crate) const WRITE_BOOKS: &str =
+    "with u as (update book b set version = b.version + 1, seq = k.seq, head = k.head,
  cap_month = k.cap_month, cap_held = k.cap_held, cap_spent = k.cap_spent
  from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::date[], $7::bigint[], $8::bigint[])
  as k(community_id, version, seq, head, cap_month, cap_held, cap_spent)
@@ -93,8 +95,18 @@ pub(crate) const INSERT_ENTRIES: &str = "with u as (insert into journal (communi
 
 /// Everything a writer prepares once per connection.
 pub const ALL: [&str; 12] = [
-    LOCK_BOOKS, LOCK_ACCOUNTS, READ_LOTS, READ_HOLDS, READ_NAMED_LOTS, WRITE_BOOKS, WRITE_ACCOUNTS, INSERT_LOTS, UPDATE_LOTS,
-    INSERT_HOLDS, UPDATE_HOLDS, INSERT_ENTRIES,
+    LOCK_BOOKS,
+    LOCK_ACCOUNTS,
+    READ_LOTS,
+    READ_HOLDS,
+    READ_NAMED_LOTS,
+    WRITE_BOOKS,
+    WRITE_ACCOUNTS,
+    INSERT_LOTS,
+    UPDATE_LOTS,
+    INSERT_HOLDS,
+    UPDATE_HOLDS,
+    INSERT_ENTRIES,
 ];
 
 /// A statement and its parameters.
@@ -117,12 +129,19 @@ pub(crate) fn reads<'a>(ops: impl Iterator<Item = &'a Op>, lots: i64) -> Vec<Sta
     named.dedup();
     let mut communities: Vec<i64> = keys.iter().map(|key| key.community.0).collect();
     communities.dedup();
-    let key_columns =
-        || vec![Column::Big(keys.iter().map(|key| key.community.0).collect()), Column::Big(keys.iter().map(|key| key.account.0).collect())];
+    let key_columns = || {
+        vec![
+            Column::Big(keys.iter().map(|key| key.community.0).collect()),
+            Column::Big(keys.iter().map(|key| key.account.0).collect()),
+        ]
+    };
     let mut lot_parameters = key_columns();
     lot_parameters.push(Column::One(lots));
-    let mut statements =
-        vec![(LOCK_BOOKS, vec![Column::Big(communities)]), (LOCK_ACCOUNTS, key_columns()), (READ_LOTS, lot_parameters)];
+    let mut statements = vec![
+        (LOCK_BOOKS, vec![Column::Big(communities)]),
+        (LOCK_ACCOUNTS, key_columns()),
+        (READ_LOTS, lot_parameters),
+    ];
     let pairs = |pairs: Vec<(i64, uuid::Uuid)>| {
         let (communities, ids) = pairs.into_iter().unzip();
         vec![Column::Big(communities), Column::Uuid(ids)]
@@ -155,7 +174,8 @@ pub(crate) fn decode<R: Row>(answers: &[(&'static str, Vec<R>)], lots_asked: i64
                     let lot = lot(row);
                     if let Some(account) = state.accounts.get_mut(&lot.key) {
                         account.insert_lot(LotState { lot, write: Write::Nothing });
-                        let is_full = i64::try_from(account.lots.len()).is_ok_and(|count| count >= lots_asked);
+                        let is_full =
+                            i64::try_from(account.lots.len()).is_ok_and(|count| count >= lots_asked);
                         account.horizon = account.lots.last().filter(|_| is_full).map(LotState::place);
                     }
                 }

@@ -148,7 +148,8 @@ impl Writer {
                 }
             }
             waiting.extend(self.owing.drain(..).map(|op| Job::new(op, None)));
-            metrics::histogram!("ledger_batch_operations").record(f64::from(u32::try_from(waiting.len()).unwrap_or(u32::MAX)));
+            metrics::histogram!("ledger_batch_operations")
+                .record(f64::from(u32::try_from(waiting.len()).unwrap_or(u32::MAX)));
             let batch = self.sort_out(&mut waiting);
             self.process(batch).await;
         }
@@ -347,7 +348,8 @@ impl Writer {
         let Some(connection) = &self.connection else { return batch };
         let Ok(stuck) = connection.stuck(&keys).await else { return batch };
         metrics::counter!("ledger_stuck_accounts_total").increment(u64::try_from(stuck.len()).unwrap_or(0));
-        let (late, rest): (Vec<Job>, Vec<Job>) = batch.into_iter().partition(|job| stuck.contains(&job.op.key()));
+        let (late, rest): (Vec<Job>, Vec<Job>) =
+            batch.into_iter().partition(|job| stuck.contains(&job.op.key()));
         let set = Arc::clone(&self.stuck);
         // Both under the lock: the slow lane forgets a key when it has no more jobs of it.
         let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);

@@ -56,7 +56,10 @@ pub async fn hold(pool: &PgPool, id: &str) -> Hold {
 
 /// How many holds are open.
 pub async fn open_holds(pool: &PgPool) -> i64 {
-    sqlx::query_scalar("select count(*) from hold where state = 0").fetch_one(pool).await.expect("the books are readable")
+    sqlx::query_scalar("select count(*) from hold where state = 0")
+        .fetch_one(pool)
+        .await
+        .expect("the books are readable")
 }
 
 /// Waits until no hold is open, and says how long that took.
@@ -66,7 +69,11 @@ pub async fn closed(pool: &PgPool, patience: Duration) -> Duration {
 
 /// Free micro-USD of an account.
 pub async fn available(pool: &PgPool, account: i64) -> i64 {
-    sqlx::query_scalar("select available from account where id = $1").bind(account).fetch_one(pool).await.expect("an account")
+    sqlx::query_scalar("select available from account where id = $1")
+        .bind(account)
+        .fetch_one(pool)
+        .await
+        .expect("an account")
 }
 
 /// Checks every identity of the books, and that no hold is open and none was charged twice.
@@ -75,7 +82,11 @@ pub async fn audit(pool: &PgPool) {
     for hold in holds(pool).await {
         let charged = hold.charged.unwrap_or(0);
         assert_eq!(hold.charged_in_journal, charged, "the journal charges what the hold says: {hold:?}");
-        assert_eq!(hold.charges, i64::from(hold.state == SETTLED), "charged once, and only when settled: {hold:?}");
+        assert_eq!(
+            hold.charges,
+            i64::from(hold.state == SETTLED),
+            "charged once, and only when settled: {hold:?}"
+        );
     }
     // A side that money leaves is the debit; what is owed grows when it pays.
     let wrong: Vec<(i64, String)> = sqlx::query_as(
@@ -100,6 +111,7 @@ pub async fn audit(pool: &PgPool) {
     .await
     .expect("the books are readable");
     assert!(wrong.is_empty(), "accounts that the journal does not explain: {wrong:?}");
-    let violations: i64 = sqlx::query_scalar("select count(*) from violation").fetch_one(pool).await.expect("readable");
+    let violations: i64 =
+        sqlx::query_scalar("select count(*) from violation").fetch_one(pool).await.expect("readable");
     assert_eq!(violations, 0, "the checker found a violation");
 }

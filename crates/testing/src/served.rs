@@ -44,7 +44,10 @@ impl Launch {
     pub fn new(program: impl Into<PathBuf>) -> Self {
         // An embedded PostgreSQL runs as another user when the tests run as root: it must be able to enter.
         let mut builder = tempfile::Builder::new();
-        let folder = builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o711)).prefix("freeside-served-").tempdir();
+        let folder = builder
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o711))
+            .prefix("freeside-served-")
+            .tempdir();
         let folder = Arc::new(folder.expect("a folder"));
         let data = folder.path().join("data").display().to_string();
         Self { program: program.into(), folder, variables: BTreeMap::new() }
@@ -101,7 +104,11 @@ impl Launch {
             .arg("serve")
             .current_dir(self.folder.path())
             .env_clear()
-            .envs(["PATH", "HOME", "USER", "FREESIDE_POSTGRES_BIN"].iter().filter_map(|name| Some((*name, std::env::var_os(name)?))))
+            .envs(
+                ["PATH", "HOME", "USER", "FREESIDE_POSTGRES_BIN"]
+                    .iter()
+                    .filter_map(|name| Some((*name, std::env::var_os(name)?))),
+            )
             .envs(&self.variables)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -114,8 +121,15 @@ impl Launch {
         tokio::spawn(said.clone().keep(out, move |line| line.contains(LAST_LINE).then(|| first.send(true))));
         let errors = child.stderr.take().expect("piped above");
         tokio::spawn(log.clone().keep(errors, |_| None::<()>));
-        let mut served =
-            Served { child, said, log, gateway: None, finn: None, _folder: Arc::clone(&self.folder), is_expected_to_end: false };
+        let mut served = Served {
+            child,
+            said,
+            log,
+            gateway: None,
+            finn: None,
+            _folder: Arc::clone(&self.folder),
+            is_expected_to_end: false,
+        };
         let is_ready = tokio::time::timeout(READY_WITHIN, ready.wait_for(|is_ready| *is_ready)).await;
         if !matches!(is_ready, Ok(Ok(_))) {
             // Its standard output ended, or it took too long.
@@ -165,7 +179,11 @@ impl Served {
     pub fn demo_key(&self) -> String {
         let said = self.said();
         let start = said.find("lf_test_").unwrap_or_else(|| panic!("no key in:\n{said}"));
-        said[start..].split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_')).next().unwrap_or_default().to_owned()
+        said[start..]
+            .split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'))
+            .next()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// Its process id; nobody's once it has ended.
@@ -226,7 +244,9 @@ impl Served {
         let said = self.said.all();
         let line = said.lines().find_map(|line| line.trim().strip_prefix(label))?;
         let address = line.trim().strip_prefix("http://")?;
-        let end = address.find(|letter: char| !(letter.is_ascii_digit() || matches!(letter, '.' | ':'))).unwrap_or(address.len());
+        let end = address
+            .find(|letter: char| !(letter.is_ascii_digit() || matches!(letter, '.' | ':')))
+            .unwrap_or(address.len());
         address[..end].parse().ok()
     }
 }
@@ -234,8 +254,15 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let state = if self.is_expected_to_end { "ended" } else { "ran" };
-            eprintln!("--- a freeside that {state} when the test failed; the end of its log:\n{}", self.log.tail());
+            let state = match (self.child.try_wait(), self.is_expected_to_end) {
+                (Ok(Some(status)), false) => format!("had ended by itself ({status})"),
+                (Ok(Some(status)), true) => format!("had ended ({status})"),
+                (Ok(None) | Err(_), _) => "ran".to_owned(),
+            };
+            eprintln!(
+                "--- a freeside that {state} when the test failed; the end of its log:\n{}",
+                self.log.tail()
+            );
         }
     }
 }

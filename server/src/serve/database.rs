@@ -24,7 +24,9 @@ const WAIT: Duration = Duration::from_secs(5);
 pub(crate) struct Books {
     /// For everybody but the ledger's writers.
     pub(crate) pool: PgPool,
-    /// Where the writers connect, past any pooler.
+    /// Who the application is, and where, through a pooler perhaps.
+    pub(crate) url: String,
+    /// The address past any pooler.
     pub(crate) direct_url: String,
     /// The embedded cluster, when it is that.
     pub(crate) cluster: Option<std::sync::Arc<Cluster>>,
@@ -58,7 +60,7 @@ pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Books> {
         .await
         .context("the database does not let the application in")?;
     check_schema(&pool).await?;
-    Ok(Books { pool, direct_url, cluster })
+    Ok(Books { pool, url, direct_url, cluster })
 }
 
 async fn embedded(settings: &Settings) -> anyhow::Result<Cluster> {

@@ -45,8 +45,8 @@ pub(crate) async fn core(
     let service_keys = Arc::new(service_keys(settings, clock)?);
     let peppers = settings.peppers.iter().map(|(version, secret)| (*version, secret.into())).collect();
     let peppers = Peppers::new(peppers)?;
-    let mut ledger_settings =
-        ledger::Settings::new(&books.direct_url, clock.clone()).context("DATABASE_DIRECT_URL")?;
+    let mut ledger_settings = ledger::Settings::new(&books.url, clock.clone()).context("DATABASE_URL")?;
+    ledger_settings = ledger_settings.at_address_of(&books.direct_url).context("DATABASE_DIRECT_URL")?;
     ledger_settings.writers = 2;
     let (ledger, writers) = Ledger::start(&ledger_settings);
     let name = format!("{} on pid {}", settings.roles, std::process::id());
@@ -147,7 +147,8 @@ fn checks(ctx: &Arc<domain::Ctx>) -> Vec<Check> {
             let ctx = Arc::clone(&for_ledger);
             async move {
                 // A transaction about an account that nobody has: the writer, its connection and the locks all answer.
-                let nobody = ledger::AccountKey { community: types::CommunityId(0), account: types::AccountId(0) };
+                let nobody =
+                    ledger::AccountKey { community: types::CommunityId(0), account: types::AccountId(0) };
                 match ctx.ledger.submit(ledger::Op::Expire { key: nobody }).await {
                     Err(ledger::SubmitError::Refused(ledger::Refusal::NoAccount)) => {
                         Ok(format!("{} operations wait", ctx.ledger.queued()))

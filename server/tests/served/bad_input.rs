@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::client::question;
+use crate::provider::{ENDLESS, Provider};
 use crate::world::{PLENTY, World};
 
 /// Stands in every body; no answer and no log may repeat it.
@@ -45,9 +46,19 @@ fn bodies() -> Vec<(&'static str, Bytes, u16, &'static str)> {
         ("max_tokens -1", with("max_tokens", json!(-1)), 400, ""),
         ("max_tokens 2^40", with("max_tokens", json!(1_u64 << 40)), 400, ""),
         ("max_tokens 1.5", with("max_tokens", json!(1.5)), 400, ""),
-        ("max_tokens 10^400", Bytes::from(question(MARKER, 10).to_string().replace(":10,", &format!(":1{},", "0".repeat(400)))), 400, ""),
+        (
+            "max_tokens 10^400",
+            Bytes::from(question(MARKER, 10).to_string().replace(":10,", &format!(":1{},", "0".repeat(400)))),
+            400,
+            "",
+        ),
         ("max_tokens in words", with("max_tokens", json!("ten")), 400, ""),
-        ("a prompt of 1 MB", with("messages", json!([{"role": "user", "content": MARKER.repeat(50_000)}])), 400, ""),
+        (
+            "a prompt of 1 MB",
+            with("messages", json!([{"role": "user", "content": MARKER.repeat(50_000)}])),
+            400,
+            "",
+        ),
     ]
 }
 
@@ -60,7 +71,9 @@ async fn what_cannot_be_right_gets_a_clear_error_and_nothing_is_charged_or_repea
     for path in ["/v1/chat/completions", "/v1/messages", "/api/v1/inference"] {
         for (what, body, status, code) in bodies() {
             // The native door has a default where the dialects demand a field, and knows no `n`.
-            if path.starts_with("/api") && matches!(what, "two answers at once" | "no messages") || path == "/v1/messages" && what == "two answers at once" {
+            if path.starts_with("/api") && matches!(what, "two answers at once" | "no messages")
+                || path == "/v1/messages" && what == "two answers at once"
+            {
                 continue;
             }
             let reply = client.send("POST", path, body, &[]).await;
@@ -69,13 +82,25 @@ async fn what_cannot_be_right_gets_a_clear_error_and_nothing_is_charged_or_repea
             if path == "/v1/chat/completions" && !code.is_empty() {
                 assert_eq!(error["error"]["code"], code, "{what}: {error}");
             }
-            assert!(reply.text.len() < 1_000, "{path}, {what}: an error is a sentence, not {} bytes", reply.text.len());
-            assert!(!reply.text.contains(MARKER) && !reply.text.contains(&payer.key), "{path}, {what}: {}", reply.text);
+            assert!(
+                reply.text.len() < 1_000,
+                "{path}, {what}: an error is a sentence, not {} bytes",
+                reply.text.len()
+            );
+            assert!(
+                !reply.text.contains(MARKER) && !reply.text.contains(&payer.key),
+                "{path}, {what}: {}",
+                reply.text
+            );
         }
     }
     let secret = payer.key.rsplit('_').next().expect("a key has parts");
-    for (what, headers) in [("a wrong type", [("content-type", "text/plain")]), ("a wrong clamp", [("x-freeside-clamp", "all")])] {
-        let reply = client.send("POST", "/v1/chat/completions", question(MARKER, 10).to_string().into(), &headers).await;
+    for (what, headers) in
+        [("a wrong type", [("content-type", "text/plain")]), ("a wrong clamp", [("x-freeside-clamp", "all")])]
+    {
+        let reply = client
+            .send("POST", "/v1/chat/completions", question(MARKER, 10).to_string().into(), &headers)
+            .await;
         assert!((400..=415).contains(&reply.status), "{what}: {} {}", reply.status, reply.text);
     }
     let broken = crate::client::Client::new(served.gateway(), &format!("lf_live_{MARKER}"));
@@ -88,7 +113,12 @@ async fn what_cannot_be_right_gets_a_clear_error_and_nothing_is_charged_or_repea
     assert_eq!(client.ask(&question(&format!("{MARKER} !fail 400"), 10)).await.status, 400);
     let log = served.log();
     assert!(log.contains("DEBUG"), "the log says more than usual");
-    for (what, text) in [("what was said", MARKER), ("the key", &payer.key), ("the key's secret", secret), ("the pepper", testing::served::PEPPER)] {
+    for (what, text) in [
+        ("what was said", MARKER),
+        ("the key", &payer.key),
+        ("the key's secret", secret),
+        ("the pepper", testing::served::PEPPER),
+    ] {
         assert!(!log.contains(text), "the log repeats {what}");
     }
     world.audited().await;
@@ -117,7 +147,7 @@ async fn a_flood_of_headers_is_refused_at_the_door() {
     let head = format!("GET /v1/models HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {}\r\n", payer.key);
     let (status, _) = raw(served.gateway(), format!("{head}connection: close\r\n\r\n").as_bytes()).await;
     assert_eq!(status, 200, "the head alone is fine");
-    let many: String = (0..200).map(|number| format!("x-flood-{number}: {MARKER}\r\n")).collect();
+    let many = format!("x-flood: {MARKER}\r\n").repeat(200);
     let floods = [
         ("200 headers", format!("{head}{many}\r\n")),
         ("a header of 1 MB", format!("{head}x-flood: {}\r\n\r\n", "x".repeat(1 << 20))),
@@ -143,7 +173,9 @@ async fn a_flood_of_headers_is_refused_at_the_door() {
 fn slow_start(number: usize, key: &str) -> String {
     match number % 3 {
         0 => "GET /v1/models HTTP/1.1\r\nhost: te".to_owned(),
-        1 => format!("POST /v1/chat/completions HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {key}\r\nx-slow: "),
+        1 => format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {key}\r\nx-slow: "
+        ),
         _ => format!(
             "POST /v1/chat/completions HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {key}\r\n\
              content-type: application/json\r\ncontent-length: 100000\r\n\r\n{{\"messages\": \"{}",
@@ -198,9 +230,47 @@ async fn thousands_of_slow_clients_keep_nobody_waiting_and_cost_little_memory() 
     let grown = served.resident_kib().saturating_sub(before);
     let _ = enough.send(());
     let (rounds, sockets) = dribble.await.expect("no panic in the dribble");
-    println!("slow clients: {clients} dribbled {rounds} bytes each and cost {grown} KiB; 40 requests beside them, the slowest {slowest:.0?}");
+    println!(
+        "slow clients: {clients} dribbled {rounds} bytes each and cost {grown} KiB; 40 requests beside them, the slowest {slowest:.0?}"
+    );
     assert!(grown < KIB_PER_SLOW_CLIENT * u64::try_from(clients).expect("a number"), "{grown} KiB");
     drop(sockets);
     world.audited().await;
     assert_eq!(books::holds(&world.database.pool).await.len(), 41, "an unfinished request holds nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_never_read_cost_little_memory_and_pay_for_what_was_delivered() {
+    // Few: each keeps a debug build busy for seconds until every buffer on the way is full.
+    const CLIENTS: usize = 6;
+    /// Buffers of four connections, and what waits between them.
+    const KIB_EACH: u64 = 4 * 1_024;
+    let world = World::new().await;
+    let payer = world.payer(100 * PLENTY).await;
+    let provider = Provider::start().await;
+    let served = world.launch().catalog(&provider.catalog()).start().await;
+    let client = payer.at(&served);
+    let before = served.resident_kib();
+    let mut deaf = Vec::new();
+    for _ in 0..CLIENTS {
+        // More than all buffers between the provider and the client hold.
+        deaf.push(client.open(&question(ENDLESS, 120_000)).await.expect("it answers"));
+    }
+    let grown = served.resident_kib().saturating_sub(before);
+    println!("deaf clients: {CLIENTS} of them cost {grown} KiB");
+    assert!(grown < KIB_EACH * u64::try_from(CLIENTS).expect("a number"), "{grown} KiB");
+    let hand = provider.expect("Two words.");
+    (0..2).for_each(|_| hand.chunk());
+    hand.end(5, 2);
+    assert_eq!(client.ask(&question("Two words.", 50)).await.status, 200, "others are served");
+    let open = books::open_holds(&world.database.pool).await;
+    assert_eq!(open, i64::try_from(CLIENTS).expect("a number"), "they are still waited for");
+    drop(deaf);
+    world.audited().await;
+    let holds = books::holds(&world.database.pool).await;
+    let partly = holds
+        .iter()
+        .filter(|hold| hold.tokens_out.is_some_and(|tokens| (100..120_000).contains(&tokens)))
+        .count();
+    assert_eq!(partly, CLIENTS, "each pays for its part");
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use types::sse::Reader;
 
 /// Whoever waits longer waits for something that does not come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A whole answer.
 #[derive(Debug)]
@@ -26,7 +26,8 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{} is no JSON: {}", self.status, self.text))
+        serde_json::from_str(&self.text)
+            .unwrap_or_else(|_| panic!("{} is no JSON: {}", self.status, self.text))
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
@@ -36,7 +37,9 @@ impl Reply {
     /// The data of each event of a stream.
     pub(crate) fn events(&self) -> Vec<String> {
         let mut events = Vec::new();
-        Reader::new().feed(self.text.as_bytes(), |frame| events.push(frame.data.to_owned())).expect("small events");
+        Reader::new()
+            .feed(self.text.as_bytes(), |frame| events.push(frame.data.to_owned()))
+            .expect("small events");
         events
     }
 
@@ -85,10 +88,20 @@ impl Client {
         self.post("/v1/chat/completions", body).await
     }
 
-    pub(crate) async fn send(&self, method: &str, path: &str, body: Bytes, headers: &[(&str, &str)]) -> Reply {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Bytes,
+        headers: &[(&str, &str)],
+    ) -> Reply {
         let (response, line) = self.open_any(method, path, body, headers).await.expect("it answers");
         let (head, body) = response.into_parts();
-        let bytes = tokio::time::timeout(PATIENCE, body.collect()).await.expect("it goes on").expect("whole").to_bytes();
+        let bytes = tokio::time::timeout(PATIENCE, body.collect())
+            .await
+            .expect("it goes on")
+            .expect("whole")
+            .to_bytes();
         drop(line);
         let text = String::from_utf8(bytes.to_vec()).expect("text");
         Reply { status: head.status.as_u16(), headers: head.headers, text }
@@ -104,7 +117,14 @@ impl Client {
         let (head, body) = response.into_parts();
         let id = head.headers.get("x-budget-reservation-id").map(|id| id.to_str().expect("text").to_owned());
         let id = id.unwrap_or_default();
-        Ok(Stream { status: head.status.as_u16(), id, body, reader: Reader::new(), ready: Vec::new().into_iter(), _line: line })
+        Ok(Stream {
+            status: head.status.as_u16(),
+            id,
+            body,
+            reader: Reader::new(),
+            ready: Vec::new().into_iter(),
+            _line: line,
+        })
     }
 
     async fn open_any(
@@ -129,7 +149,8 @@ impl Client {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body)).expect("a sound request");
-        let response = tokio::time::timeout(PATIENCE, sender.send_request(request)).await.expect("it answers");
+        let response =
+            tokio::time::timeout(PATIENCE, sender.send_request(request)).await.expect("it answers");
         Ok((response?, line))
     }
 }

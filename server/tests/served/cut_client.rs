@@ -27,7 +27,7 @@ async fn leaves_after(last: u32, served: &Served, payer: &Payer, provider: &Prov
         }
     }
     // In half of the cases the next chunk is on its way while the client leaves.
-    if last % 2 == 0 {
+    if last.is_multiple_of(2) {
         hand.chunk();
     }
     let id = answer.id.clone();
@@ -69,7 +69,10 @@ async fn a_client_that_leaves_before_the_first_chunk_pays_nothing() {
     let payer = world.payer(PLENTY).await;
     let mut hand = provider.expect("Say nothing.");
     let client = payer.at(&served);
-    let asking = tokio::spawn(async move { client.open(&question("Say nothing.", 100)).await.map(|answer| answer.status) });
+    let asking =
+        tokio::spawn(
+            async move { client.open(&question("Say nothing.", 100)).await.map(|answer| answer.status) },
+        );
     tokio::time::timeout(PATIENCE, hand.asked()).await.expect("the question comes");
     asking.abort();
     tokio::time::timeout(PATIENCE, hand.deserted()).await.expect("the provider's connection is closed");

@@ -28,5 +28,11 @@ async fn a_second_start_has_the_keys_and_the_books_of_the_first() {
     assert_eq!(usage["total"]["cost_micro"], cost.to_string(), "{usage}");
     let reply = client.ask(&question("Hello again!", 20)).await;
     assert!(is_acknowledged(&reply.events()), "{}", reply.text);
-    assert!(second.stop().await.success());
+    // A process that is killed leaves its PostgreSQL behind; the next one takes it over, and stops it.
+    second.kill().await;
+    let third = launch.start().await;
+    let reply = Client::new(third.gateway(), &key).ask(&question("And again!", 20)).await;
+    assert!(is_acknowledged(&reply.events()), "{}", reply.text);
+    assert!(third.stop().await.success());
+    assert!(!launch.data().join("postgres/postmaster.pid").exists(), "PostgreSQL ended with it");
 }

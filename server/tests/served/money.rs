@@ -76,16 +76,27 @@ async fn a_used_up_sandbox_lot_is_402_in_numbers_and_the_clamp_uses_what_is_left
     let refused = client.ask(&long).await;
     assert_eq!(refused.status, 402, "{}", refused.text);
     let message = refused.json()["error"]["message"].as_str().expect("a sentence").to_owned();
-    for part in [format!("{} micro-USD", available().await), "Lower max_tokens to".to_owned(), "X-Freeside-Clamp".to_owned()] {
+    for part in [
+        format!("{} micro-USD", available().await),
+        "Lower max_tokens to".to_owned(),
+        "X-Freeside-Clamp".to_owned(),
+    ] {
         assert!(message.contains(&part), "{part} in {message}");
     }
     // The number in the sentence is one that passes.
-    let said: u32 = message.split("max_tokens to ").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|text| text.parse().ok()).expect("a number");
+    let said: u32 = message
+        .split("max_tokens to ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next())
+        .and_then(|text| text.parse().ok())
+        .expect("a number");
     let mut just_fits = question("Hello again. !tokens 1", said);
     just_fits["max_tokens"] = json!(said + 1);
     assert_eq!(client.ask(&just_fits).await.status, 402, "one more does not");
 
-    let clamped = client.send("POST", "/v1/chat/completions", long.to_string().into(), &[("x-freeside-clamp", "affordable")]).await;
+    let clamped = client
+        .send("POST", "/v1/chat/completions", long.to_string().into(), &[("x-freeside-clamp", "affordable")])
+        .await;
     assert_eq!(clamped.status, 200, "{}", clamped.text);
     assert!(clamped.text.contains("\"finish_reason\":\"length\""), "{}", clamped.text);
     let hold = books::hold(&world.database.pool, clamped.header("x-budget-reservation-id")).await;
@@ -113,7 +124,10 @@ fn last_events(reply: &Reply) -> (String, Value) {
     };
     let finish = find(&|event| event["choices"][0]["finish_reason"].is_string()).expect("an end");
     let receipt = find(&|event| event["x_freeside"].is_object()).expect("a receipt");
-    (finish["choices"][0]["finish_reason"].as_str().expect("a word").to_owned(), receipt["x_freeside"].clone())
+    (
+        finish["choices"][0]["finish_reason"].as_str().expect("a word").to_owned(),
+        receipt["x_freeside"].clone(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -152,7 +166,10 @@ async fn an_answer_ends_cleanly_where_the_balance_ends() {
         println!("balance ends, pace {pace}: {hold:?}");
         assert_eq!(hold.charged, Some(reply.cost()));
         assert!(reply.cost() <= credit, "pace {pace}: nobody is in debt for an answer");
-        assert!(hold.tokens_out.is_some_and(|tokens| (200..600).contains(&tokens)), "most of the balance was used: {hold:?}");
+        assert!(
+            hold.tokens_out.is_some_and(|tokens| (200..600).contains(&tokens)),
+            "most of the balance was used: {hold:?}"
+        );
         let available = books::available(&world.database.pool, payer.account.account.0).await;
         assert_eq!(available, credit - reply.cost());
     }
@@ -165,7 +182,8 @@ async fn a_name_without_a_sandbox_is_enough_to_sign_up_and_three_an_hour_are() {
     let served = world.launch().start().await;
     let nobody = Client::new(served.gateway(), "");
     for number in 1..=3 {
-        let made = nobody.post("/api/v1/developers/register", &json!({"name": format!("Ada {number}")})).await;
+        let made =
+            nobody.post("/api/v1/developers/register", &json!({"name": format!("Ada {number}")})).await;
         assert_eq!(made.status, 201, "{}", made.text);
         let key = made.json()["key"].as_str().expect("a key").to_owned();
         let reply = Client::new(served.gateway(), &key).ask(&question("Hi. !tokens 3", 5)).await;

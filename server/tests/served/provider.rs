@@ -15,6 +15,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
+/// A question that is answered without end, as fast as it is read.
+pub(crate) const ENDLESS: &str = "Never stop.";
 /// Text of one chunk: four bytes, which our own count takes for one token.
 pub(crate) const CHUNK: &str = "word";
 
@@ -52,7 +54,8 @@ impl Provider {
                     async move { Ok::<_, Infallible>(own.answer(request).await) }
                 });
                 tokio::spawn(
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service),
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(socket), service),
                 );
             }
         });
@@ -68,7 +71,11 @@ impl Provider {
                 "[pools.{pool}]\nmodels = [\"stepped\"]\nsystem_tokens = 600\ndefault_max_tokens = 1024\nhold_slice_tokens = 2048\n"
             )
         });
-        format!("[providers.stepped]\nkind = \"openai\"\nbase_url = \"http://{}/v1\"\n{model}{}", self.address, pools.concat())
+        format!(
+            "[providers.stepped]\nkind = \"openai\"\nbase_url = \"http://{}/v1\"\n{model}{}",
+            self.address,
+            pools.concat()
+        )
     }
 
     /// Answers the question with this text by hand.
@@ -76,14 +83,23 @@ impl Provider {
         let (sender, chunks) = mpsc::unbounded_channel();
         let (deserted, watched) = oneshot::channel();
         let (asked, heard) = oneshot::channel();
-        self.expected.lock().expect("no panic in here").insert(text.to_owned(), Play { asked, chunks, deserted });
+        self.expected
+            .lock()
+            .expect("no panic in here")
+            .insert(text.to_owned(), Play { asked, chunks, deserted });
         Hand { asked: heard, chunks: sender, deserted: watched }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
         let body = request.into_body().collect().await.expect("freeside sends it whole").to_bytes();
         let body: Value = serde_json::from_slice(&body).expect("freeside sends JSON");
-        let text = body["messages"].as_array().and_then(|all| all.last()).and_then(|last| last["content"].as_str());
+        let text =
+            body["messages"].as_array().and_then(|all| all.last()).and_then(|last| last["content"].as_str());
+        if text == Some(ENDLESS) {
+            let frames = futures_util::stream::repeat_with(|| Ok::<_, Infallible>(Frame::data(chunk())));
+            let response = Response::builder().header("content-type", "text/event-stream");
+            return response.body(StreamBody::new(frames).boxed_unsync()).expect("a sound response");
+        }
         let play = self.expected.lock().expect("no panic in here").remove(text.expect("a question"));
         let Play { asked, chunks, deserted } = play.unwrap_or_else(|| panic!("nobody expected {text:?}"));
         let guard = Guard(Some(deserted));
@@ -108,6 +124,12 @@ impl Drop for Guard {
     }
 }
 
+/// The event that carries [`CHUNK`].
+fn chunk() -> Bytes {
+    let event = json!({"choices": [{"index": 0, "delta": {"content": CHUNK}, "finish_reason": null}]});
+    format!("data: {event}\n\n").into()
+}
+
 impl Hand {
     /// Resolves when the question has come.
     pub(crate) async fn asked(&mut self) {
@@ -116,8 +138,7 @@ impl Hand {
 
     /// Sends one chunk of [`CHUNK`]; quietly nothing when nobody listens any more.
     pub(crate) fn chunk(&self) {
-        let event = json!({"choices": [{"index": 0, "delta": {"content": CHUNK}, "finish_reason": null}]});
-        let _ = self.chunks.send(format!("data: {event}\n\n").into());
+        let _ = self.chunks.send(chunk());
     }
 
     /// Ends the answer well, with the provider's own figures.

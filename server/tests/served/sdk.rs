@@ -17,7 +17,8 @@ fn folder() -> PathBuf {
 async fn run(command: &mut Command) {
     let shown = command.as_std().get_program().display().to_string();
     let output = command.output().await.unwrap_or_else(|error| panic!("{shown}: {error}"));
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{shown}\n{said}");
     eprintln!("{said}");
 }
@@ -65,7 +66,8 @@ async fn the_python_sdks_work_unmodified() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_javascript_sdks_work_unmodified() {
     let folder = folder().join("node");
-    if !folder.join("node_modules/openai").exists() || !folder.join("node_modules/@anthropic-ai/sdk").exists() {
+    if !folder.join("node_modules/openai").exists() || !folder.join("node_modules/@anthropic-ai/sdk").exists()
+    {
         run(Command::new("npm").args(["ci", "--no-fund", "--no-audit"]).current_dir(&folder)).await;
     }
     check(["openai.mjs", "anthropic.mjs"].map(|program| {

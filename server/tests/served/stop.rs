@@ -20,7 +20,10 @@ async fn an_answer_that_streams_at_sigterm_ends_completely() {
         answers.push(answer);
     }
     served.ask_to_stop();
-    testing::served::until("nobody new is let in", PATIENCE, async || TcpStream::connect(address).await.is_err()).await;
+    testing::served::until("nobody new is let in", PATIENCE, async || {
+        TcpStream::connect(address).await.is_err()
+    })
+    .await;
     for answer in answers {
         let id = answer.id.clone();
         let events = answer.rest().await;

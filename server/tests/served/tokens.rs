@@ -27,7 +27,8 @@ fn claims(keys: &ServiceKeys) -> Claims {
 
 async fn present(finn: std::net::SocketAddr, token: Option<&str>) -> Reply {
     let authorization = token.map(|token| format!("Bearer {token}"));
-    let headers: Vec<(&str, &str)> = authorization.as_deref().map(|text| ("authorization", text)).into_iter().collect();
+    let headers: Vec<(&str, &str)> =
+        authorization.as_deref().map(|text| ("authorization", text)).into_iter().collect();
     let body = json!({"prompt": "hi", "max_tokens": 4, "stream": true}).to_string().into();
     Client::new(finn, "").send("POST", "/api/v1/inference", body, &headers).await
 }
@@ -52,27 +53,51 @@ fn forgeries(keys: &ServiceKeys) -> Vec<(&'static str, Option<String>)> {
         change(&mut claims);
         Some(keys.sign(&claims))
     };
-    let mut tampered: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[1]).expect("base64")).expect("JSON");
+    let mut tampered: Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[1]).expect("base64")).expect("JSON");
     tampered["tier"] = json!("9");
     vec![
         ("no token at all", None),
         ("no token but words", Some("let me in".to_owned())),
-        ("an audience of another service", sign(&|claims| claims.aud = "loa-dixie".to_owned())),
-        ("another issuer", sign(&|claims| claims.iss = "loa-finn".to_owned())),
+        ("an audience of another service", sign(&|claims| "loa-dixie".clone_into(&mut claims.aud))),
+        ("another issuer", sign(&|claims| "loa-finn".clone_into(&mut claims.iss))),
         ("an expired token", sign(&|claims| (claims.iat, claims.exp) = (claims.iat - 120, claims.exp - 120))),
-        ("a token of tomorrow", sign(&|claims| (claims.iat, claims.exp) = (claims.iat + 86_400, claims.exp + 86_400))),
+        (
+            "a token of tomorrow",
+            sign(&|claims| (claims.iat, claims.exp) = (claims.iat + 86_400, claims.exp + 86_400)),
+        ),
         ("an id that is empty", sign(&|claims| claims.jti = String::new())),
         ("an empty signature", Some(format!("{}.{}.", parts[0], parts[1]))),
         ("no signature", Some(format!("{}.{}", parts[0], parts[1]))),
-        ("alg none", Some(format!("{}.{}.", base64(&json!({"alg": "none", "kid": kid, "typ": "JWT"})), parts[1]))),
-        ("alg HS256 over the public keys", Some(with_header(&json!({"alg": "HS256", "kid": kid, "typ": "JWT"})))),
-        ("a signature of another kind", Some(with_header(&json!({"alg": "ES256", "kid": kid, "typ": "JWT"})))),
-        ("an unknown kid", Some(format!("{}.{}.{}", base64(&json!({"alg": "ES256", "kid": "other", "typ": "JWT"})), parts[1], parts[2]))),
+        (
+            "alg none",
+            Some(format!("{}.{}.", base64(&json!({"alg": "none", "kid": kid, "typ": "JWT"})), parts[1])),
+        ),
+        (
+            "alg HS256 over the public keys",
+            Some(with_header(&json!({"alg": "HS256", "kid": kid, "typ": "JWT"}))),
+        ),
+        (
+            "a signature of another kind",
+            Some(with_header(&json!({"alg": "ES256", "kid": kid, "typ": "JWT"}))),
+        ),
+        (
+            "an unknown kid",
+            Some(format!(
+                "{}.{}.{}",
+                base64(&json!({"alg": "ES256", "kid": "other", "typ": "JWT"})),
+                parts[1],
+                parts[2]
+            )),
+        ),
         ("a tampered claim", Some(format!("{}.{}.{}", parts[0], base64(&tampered), parts[2]))),
-        ("a signature of another token", Some(format!("{}.{}.{}", parts[0], parts[1], {
-            let other = keys.sign(&claims(keys));
-            other.rsplit('.').next().expect("three parts").to_owned()
-        }))),
+        (
+            "a signature of another token",
+            Some(format!("{}.{}.{}", parts[0], parts[1], {
+                let other = keys.sign(&claims(keys));
+                other.rsplit('.').next().expect("three parts").to_owned()
+            })),
+        ),
     ]
 }
 
@@ -80,12 +105,19 @@ async fn only_good_tokens_pass(keys: &ServiceKeys, finn: &Served) {
     for (what, token) in forgeries(keys) {
         let reply = present(finn.finn(), token.as_deref()).await;
         assert_eq!(reply.status, 401, "{what}: {}", reply.text);
-        assert!(token.is_none_or(|token| !reply.text.contains(&token)), "{what}: the answer repeats the token");
+        assert!(
+            token.is_none_or(|token| !reply.text.contains(&token)),
+            "{what}: the answer repeats the token"
+        );
     }
     // A stranger with a key pair of their own is no better off.
     let folder = tempfile::tempdir().expect("a folder");
     let strange = ServiceKeys::bootstrap(folder.path(), Clock::system()).expect("new keys");
-    assert_eq!(present(finn.finn(), Some(&strange.sign(&claims(&strange)))).await.status, 401, "a strange key");
+    assert_eq!(
+        present(finn.finn(), Some(&strange.sign(&claims(&strange)))).await.status,
+        401,
+        "a strange key"
+    );
 
     let token = keys.sign(&claims(keys));
     let first = present(finn.finn(), Some(&token)).await;
@@ -115,7 +147,8 @@ async fn finn_in_a_process_of_its_own_takes_a_good_token_once_and_no_other() {
 
 /// One gateway, and two engines that read its keys.
 async fn two_engines(database: &TestDatabase, redis: Option<&str>) -> (ServiceKeys, [Served; 3]) {
-    let mut launch = Launch::new(env!("CARGO_BIN_EXE_freeside")).with("FREESIDE_LISTEN", free_address().to_string());
+    let mut launch =
+        Launch::new(env!("CARGO_BIN_EXE_freeside")).with("FREESIDE_LISTEN", free_address().to_string());
     if let Some(url) = redis {
         launch = launch.with("REDIS_URL", url);
     }
@@ -147,15 +180,21 @@ async fn with_redis_a_token_is_good_once_over_all_engines() {
         let token = keys.sign(&claims(&keys));
         for (index, engine) in engines.iter().enumerate() {
             let reply = present(engine.finn(), Some(&token)).await;
-            assert_eq!(reply.status, if index == 0 { 200 } else { 401 }, "round {round}, engine {index}: {}", reply.text);
+            assert_eq!(
+                reply.status,
+                if index == 0 { 200 } else { 401 },
+                "round {round}, engine {index}: {}",
+                reply.text
+            );
         }
     }
     // Without Redis each process still refuses what it has seen itself.
     redis.kill().await.expect("a child of ours");
     let token = keys.sign(&claims(&keys));
-    let seen: Vec<u16> = [present(engines[1].finn(), Some(&token)).await, present(engines[1].finn(), Some(&token)).await]
-        .map(|reply| reply.status)
-        .to_vec();
+    let seen: Vec<u16> =
+        [present(engines[1].finn(), Some(&token)).await, present(engines[1].finn(), Some(&token)).await]
+            .map(|reply| reply.status)
+            .to_vec();
     assert_eq!(seen, [200, 401], "Redis is gone");
 }
 

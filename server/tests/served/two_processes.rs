@@ -22,7 +22,10 @@ impl Halves {
             .with("FINN_LISTEN", back.to_string())
             .with("LOA_FINN_URL", format!("http://{back}"))
             .with("FREESIDE_JWKS_URL", format!("http://{front}/.well-known/jwks.json"));
-        Self { gateway: launch.clone().role("gateway,worker"), finn: launch.without("DATABASE_URL").role("finn") }
+        Self {
+            gateway: launch.clone().role("gateway,worker"),
+            finn: launch.without("DATABASE_URL").role("finn"),
+        }
     }
 
     pub(crate) async fn start(&self) -> (Served, Served) {
@@ -71,7 +74,10 @@ async fn an_answer_streams_through_two_processes_and_is_charged_exactly() {
     let refused = holds.iter().filter(|hold| hold.state == books::RELEASED).count();
     assert_eq!(refused, holds.len() - 2, "what was refused was given back");
     assert!(refused >= 1);
-    assert_eq!(books::available(&world.database.pool, payer.account.account.0).await, PLENTY - charged.iter().sum::<i64>());
+    assert_eq!(
+        books::available(&world.database.pool, payer.account.account.0).await,
+        PLENTY - charged.iter().sum::<i64>()
+    );
     drop(finn);
 }
 

@@ -13,11 +13,12 @@ use types::{AccountId, Clock, CommunityId, LotId};
 use crate::client::Client;
 
 /// How long what has to happen may take on a machine that compiles beside it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// More than any test spends: ten dollars.
 pub(crate) const PLENTY: i64 = 10_000_000;
 /// No test runs into it.
-pub(crate) const UNLIMITED: KeyLimits = KeyLimits { requests_per_minute: 1_000_000, tokens_per_day: 1_000_000_000 };
+pub(crate) const UNLIMITED: KeyLimits =
+    KeyLimits { requests_per_minute: 1_000_000, tokens_per_day: 1_000_000_000 };
 
 pub(crate) struct World {
     pub(crate) database: TestDatabase,
@@ -57,8 +58,10 @@ impl World {
     }
 
     pub(crate) async fn payer_with(&self, credit: i64, kind: KeyKind, limits: KeyLimits) -> Payer {
-        let account =
-            AccountKey { community: CommunityId(self.clock.big_id()), account: AccountId(self.clock.big_id()) };
+        let account = AccountKey {
+            community: CommunityId(self.clock.big_id()),
+            account: AccountId(self.clock.big_id()),
+        };
         let mut tx = self.database.pool.begin().await.expect("a transaction");
         sqlx::query("insert into community (id, slug, name, created_at) values ($1, $2, 'test', $3)")
             .bind(account.community.0)
@@ -70,7 +73,8 @@ impl World {
         ledger::open_account(&mut tx, &self.clock, account, None).await.expect("an account");
         if credit > 0 {
             let id = LotId(self.clock.uuid_v7());
-            let mint = Op::Mint { key: account, id, source: Source::Grant, amount: credit, expires_at: NEVER };
+            let mint =
+                Op::Mint { key: account, id, source: Source::Grant, amount: credit, expires_at: NEVER };
             ledger::post(&mut tx, &self.clock, &mint).await.expect("minted");
         }
         let request = KeyRequest {

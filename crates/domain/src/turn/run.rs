@@ -1,9 +1,11 @@
 //! The stream of a turn and its end: read, hand on, extend while it grows, settle, then say the last word.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use ledger::{Answer, Charge, Op, Refusal, SubmitError};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use types::s2s::Usage;
 use types::{MicroUsd, PricePerMillion, failpoint};
 
@@ -26,6 +28,12 @@ enum Stop {
 /// What one extension brought: tokens covered and micro-USD held, or the reason that the caller reads.
 type Extended = Result<(u32, i64), &'static str>;
 
+/// A reader who takes nothing for this long has left without a word: their answer must not keep money and a provider
+/// waiting for ever. Longer than a phone takes from one cell to the next.
+const READER_PATIENCE: Duration = Duration::from_mins(1);
+/// Pieces that are handed on before other tasks get their turn: a provider that never pauses would else keep a thread
+/// for as long as every buffer has room. Some hundred microseconds of work; most answers are shorter.
+const PIECES_IN_ONE_GO: usize = 256;
 const BALANCE_ENDED: &str = "the balance ended: add credits for longer answers";
 const CAP_REACHED: &str = "a monthly cap was reached: ask for a higher one, or wait for the next month";
 const NO_MORE_MONEY: &str = "no more money could be set aside: ask again for the rest";
@@ -95,7 +103,7 @@ impl Turn {
             Piece::Done(Finished { usage, .. }) | Piece::Broken { usage, .. } => usage.total_tokens,
             Piece::Text(_) | Piece::ToolCall { .. } => 0,
         };
-        let _ = events.send(vec![last]).await;
+        let _ = hand_on(&events, vec![last], READER_PATIENCE).await;
         self.admission.correct(tokens);
     }
 
@@ -107,7 +115,12 @@ impl Turn {
         metered: &mut Metered,
     ) -> Stop {
         let mut extension: Option<Pin<Box<dyn Future<Output = Extended> + Send>>> = None;
+        let mut in_one_go = 0;
         loop {
+            if in_one_go >= PIECES_IN_ONE_GO {
+                in_one_go = 0;
+                tokio::task::yield_now().await;
+            }
             let extending = async {
                 match extension.as_mut() {
                     Some(pending) => pending.await,
@@ -118,6 +131,7 @@ impl Turn {
                 biased;
                 read = answering.next() => match read {
                     Ok(read) => {
+                        in_one_go += read.pieces.len();
                         if let Some(stop) = self.take(read, events, metered).await {
                             return stop;
                         }
@@ -166,7 +180,7 @@ impl Turn {
         metered.usage = read.usage.unwrap_or(metered.usage);
         if !read.pieces.is_empty() {
             metered.delivered = true;
-            if events.send(read.pieces).await.is_err() && read.end.is_none() {
+            if hand_on(events, read.pieces, READER_PATIENCE).await.is_err() && read.end.is_none() {
                 return Some(Stop::Left);
             }
         }
@@ -255,7 +269,8 @@ impl Turn {
         match self.ctx.ledger.submit(op).await {
             Ok(Answer::Extended { amount }) => price.0.min(amount),
             Err(SubmitError::Refused(_)) => {
-                metrics::counter!("turn_uncovered_micro_total").increment((price.0 - self.held).unsigned_abs());
+                metrics::counter!("turn_uncovered_micro_total")
+                    .increment((price.0 - self.held).unsigned_abs());
                 tracing::warn!(reservation = %self.passenger.reservation_id, price = price.0, held = self.held, "an answer ran past its hold, and its asker's balance had ended");
                 self.held
             }
@@ -282,5 +297,42 @@ impl Turn {
             tracing::error!(model = %answering.model, "the engine answered with a model that is not in the catalog");
             self.worst.price
         }
+    }
+}
+
+/// The reader left, or takes nothing any more.
+#[derive(Debug, PartialEq, Eq)]
+struct Gone;
+
+/// Hands pieces to the reader, who may be slow. The timer is made only when they are.
+async fn hand_on(
+    events: &mpsc::Sender<Vec<Piece>>,
+    pieces: Vec<Piece>,
+    patience: Duration,
+) -> Result<(), Gone> {
+    match events.try_send(pieces) {
+        Ok(()) => Ok(()),
+        Err(TrySendError::Closed(_)) => Err(Gone),
+        Err(TrySendError::Full(pieces)) => match events.send_timeout(pieces, patience).await {
+            Ok(()) => Ok(()),
+            Err(SendTimeoutError::Closed(_) | SendTimeoutError::Timeout(_)) => Err(Gone),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_who_takes_nothing_counts_as_gone() {
+        let (events, mut reader) = mpsc::channel(1);
+        let short = Duration::from_millis(1);
+        assert_eq!(hand_on(&events, Vec::new(), short).await, Ok(()));
+        assert_eq!(hand_on(&events, Vec::new(), short).await, Err(Gone), "the place is taken");
+        assert!(reader.recv().await.is_some());
+        assert_eq!(hand_on(&events, Vec::new(), short).await, Ok(()));
+        drop(reader);
+        assert_eq!(hand_on(&events, Vec::new(), READER_PATIENCE).await, Err(Gone));
     }
 }

@@ -90,10 +90,9 @@ async fn server(options: &PgConnectOptions, clock: &Clock) -> Vec<Check> {
 async fn schema(connection: &mut PgConnection) -> Check {
     const NAME: &str = "schema";
     const NEXT: &str = "Run `freeside migrate`.";
-    let version =
-        sqlx::query_scalar::<_, Option<i64>>("select max(version) from schema_version")
-            .fetch_one(connection)
-            .await;
+    let version = sqlx::query_scalar::<_, Option<i64>>("select max(version) from schema_version")
+        .fetch_one(connection)
+        .await;
     match version {
         Ok(Some(version)) => Check::ok(NAME, format!("version {version}")),
         Ok(None) => Check::fail(NAME, "empty", NEXT),

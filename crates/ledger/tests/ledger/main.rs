@@ -1,0 +1,13 @@
+//! The ledger as its callers know it: the writer under bad luck, rights, plans, the checker, and the rule's properties.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failed unwrap is a failed test")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod checker;
+mod dropped;
+mod plans;
+mod rights;
+mod rule;
+mod writer;
