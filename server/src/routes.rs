@@ -1,6 +1,6 @@
 //! The HTTP doors. A door parses, learns who asks, calls one domain function, and shapes the answer.
 //!
-//! [`table`] is the one list of routes: the router is built from it, the OpenAPI document is compared with it, and its
+//! `table` is the one list of routes: the router is built from it, the OpenAPI document is compared with it, and its
 //! last column says who may call. Errors speak the door's dialect: OpenAI's and Anthropic's shapes under `/v1`,
 //! RFC 9457 elsewhere. Deliberately absent: rules about money or models, SQL, pages for people (`app`).
 

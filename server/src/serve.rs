@@ -2,7 +2,7 @@
 //!
 //! Order of a start: database → schema → ledger → gateway's address → engine → jobs → the doors open. Nothing listens
 //! to callers before everything it needs is there. A stop goes the other way: doors close, answers end (at most
-//! [`DRAIN`]), the ledger answers what it has, and the embedded PostgreSQL stops last. Deliberately absent: rules.
+//! `DRAIN`), the ledger answers what it has, and the embedded PostgreSQL stops last. Deliberately absent: rules.
 
 mod commands;
 mod database;

@@ -1,7 +1,7 @@
 //! Money: accounts, lots, holds, journal and audit chain. The only writer of the money tables.
 //!
 //! Two entrances, one rule, one lock order (book of the community → account → lots and holds):
-//! [`Ledger::submit`] batches what is waiting into one transaction and answers after its commit; [`post`] does one
+//! [`Ledger::submit`] batches what is waiting into one transaction and answers after its commit; [`post()`] does one
 //! operation inside the caller's transaction. The rule is a pure function ([`rule::apply`]).
 //!
 //! What always holds is written at the top of `migrations/0001_ledger.sql` and refused there by the database too.
