@@ -256,11 +256,7 @@ pub const TABLE: &[Variable] = &[
     Variable::new(Group::Storage, "REDIS_URL", Kind::RedisUrl, Unset::Nothing, "Redis.")
         .secret()
         .example("redis://127.0.0.1:6379/0")
-        .turns_on("limits and replay protection across processes", "each process keeps its own"),
-    Variable::new(Group::Storage, "NATS_URL", Kind::NatsUrl, Unset::Nothing, "NATS with JetStream; several servers with commas.")
-        .secret()
-        .example("nats://127.0.0.1:4222")
-        .turns_on("a second path for usage reports", "the answer's own stream carries them"),
+        .turns_on("replay protection across engines", "each process keeps its own"),
     Variable::new(
         Group::Keys,
         "FREESIDE_OPERATOR_TOKEN",
@@ -351,6 +347,9 @@ pub const TABLE: &[Variable] = &[
     .example("https://api.anthropic.com/v1"),
     Variable::switch("FEATURE_API_KEYS_ENABLED", "Developers may sign up and make keys. Off: no new key; old ones work on.")
         .turns_on("sign-up and new API keys", "existing keys work on"),
+    Variable::reserved("NATS_URL", Kind::NatsUrl, "usage reports", "NATS with JetStream; several servers with commas.")
+        .secret()
+        .example("nats://127.0.0.1:4222"),
     Variable::reserved("FEATURE_CRYPTO_PAYMENTS_ENABLED", Kind::Flag, "payments", "Credits may be bought.").example("true"),
     Variable::reserved("FEATURE_WEB_CHAT_ENABLED", Kind::Flag, "web chat", "Widget, chat pages and sockets answer.").example("true"),
     Variable::reserved("FEATURE_PERSONALITY_ROUTING_ENABLED", Kind::Flag, "personalities", "An agent's personality chooses the pool.").example("true"),

@@ -60,7 +60,7 @@ fn an_empty_environment_is_a_development_of_everything() {
     assert_eq!(settings.signing_keys, SigningKeys::Folder(folder.0.join("data/keys")));
     assert!(settings.features.api_keys && settings.warnings.is_empty() && !settings.has_real_provider());
     let off: Vec<_> = settings.switched_off().iter().map(|off| off.variable).collect();
-    assert_eq!(off, ["DATABASE_URL", "REDIS_URL", "NATS_URL", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"]);
+    assert_eq!(off, ["DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"]);
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub(super) async fn redis(settings: &Settings) -> Check {
     const NAME: &str = "Redis";
     const NEXT: &str = "Look at REDIS_URL. Freeside runs on without it, with limits of each process's own.";
     let Some(url) = &settings.redis_url else {
-        return Check::ok(NAME, "not configured; each process keeps limits of its own");
+        return Check::ok(NAME, "not configured; each process keeps its own replay set");
     };
     let ping = async {
         let mut connection = ::redis::Client::open(url.reveal())?.get_multiplexed_async_connection().await?;
