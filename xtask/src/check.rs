@@ -72,22 +72,12 @@ fn row(name: &str, took: Duration, passed: bool) -> String {
     format!("{name:<8}{:>8.1} s  {}", took.as_secs_f64(), if passed { "ok" } else { "FAILED" })
 }
 
-/// Compiled from source once, which takes a few minutes, and kept in the user's cache.
+/// See [`install::cargo_tool`].
 const CARGO_DENY: &str = "0.20.2";
 
 /// Licences, bans, sources and known vulnerabilities of what we depend on.
 fn deny() -> anyhow::Result<()> {
-    let tools = shell::cache()?.join("tools");
-    let folder = tools.join(format!("cargo-deny-{CARGO_DENY}"));
-    let program = folder.join("bin/cargo-deny");
-    if !program.is_file() {
-        println!("install   cargo-deny {CARGO_DENY}: compiled once, a few minutes");
-        // Its own temporary target folder: ours stays as it is.
-        cargo(["install", "--locked", "--quiet", "cargo-deny", "--version", CARGO_DENY, "--root"])
-            .args([&folder])
-            .without("CARGO_TARGET_DIR")
-            .run()?;
-    }
+    let program = install::cargo_tool("cargo-deny", CARGO_DENY)?;
     let snapshot = match advisories::named()? {
         Some(snapshot) => Some(snapshot),
         // The live database first; what was unpacked here before, when it cannot be reached.

@@ -25,6 +25,8 @@ pub(crate) enum Need {
     Node,
     /// `git`, `tar` and `xz`: an advisory snapshot.
     Git,
+    /// `c++`: libFuzzer is compiled with the fuzz targets.
+    Compiler,
     /// The wasm target of the pinned toolchain.
     Wasm,
 }
@@ -49,6 +51,7 @@ impl Need {
             }
             Self::Node => on_path(&["node", "npm"]),
             Self::Git => on_path(&["git", "tar", "xz"]),
+            Self::Compiler => on_path(&["c++"]),
             Self::Wasm => sysroot().is_none_or(|root| root.join("lib/rustlib").join(WASM).is_dir()),
         }
     }
@@ -64,6 +67,7 @@ impl Need {
             Self::Node if shell::which("node").is_some() => (&["npm"], "tests with the JavaScript SDKs"),
             Self::Node => (&["nodejs", "npm"], "tests with the JavaScript SDKs"),
             Self::Git => (&["git", "tar", "xz-utils"], "the advisory snapshot"),
+            Self::Compiler => (&["g++"], "libFuzzer"),
             Self::Wasm => (&[], "what runs in browsers"),
         }
     }
@@ -87,6 +91,21 @@ fn debian_postgres() -> Option<PathBuf> {
 fn sysroot() -> Option<PathBuf> {
     let cargo = PathBuf::from(std::env::var_os("CARGO")?);
     cargo.parent()?.parent().filter(|root| root.join("lib/rustlib").is_dir()).map(Path::to_owned)
+}
+
+/// A cargo subcommand of this very version: compiled from source once and kept in the user's cache.
+pub(crate) fn cargo_tool(name: &str, version: &str) -> anyhow::Result<PathBuf> {
+    let folder = shell::cache()?.join("tools").join(format!("{name}-{version}"));
+    let program = folder.join("bin").join(name);
+    if !program.is_file() {
+        println!("install   {name} {version}: compiled once, a few minutes");
+        // Its own temporary target folder: ours stays as it is.
+        shell::cargo(["install", "--locked", "--quiet", name, "--version", version, "--root"])
+            .args([&folder])
+            .without("CARGO_TARGET_DIR")
+            .run()?;
+    }
+    Ok(program)
 }
 
 /// Installs whichever of `needs` is missing.

@@ -9,7 +9,9 @@
 mod advisories;
 mod bench;
 mod check;
+mod fuzz;
 mod install;
+mod mutants;
 mod run;
 mod sdk;
 mod shell;
@@ -56,6 +58,23 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Throw made-up input at every reader of foreign input
+    Fuzz {
+        /// For each target
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// Only these targets
+        targets: Vec<String>,
+    },
+    /// Break the money rules on purpose and see whether a test notices
+    Mutants {
+        /// Only this package's rules; may be given more than once
+        #[arg(long = "package", short)]
+        packages: Vec<String>,
+        /// Passed on to cargo-mutants
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Format the code
     Fmt,
     /// Ask a database about every statement, and keep its answers in `.sqlx`
@@ -75,6 +94,8 @@ fn main() -> ExitCode {
         Task::TestLong { arguments } => return exit(test::test(test::Length::Long, &arguments)),
         Task::Check => check::check(),
         Task::Bench { arguments } => bench::bench(&arguments),
+        Task::Fuzz { seconds, targets } => fuzz::fuzz(seconds, &targets),
+        Task::Mutants { packages, arguments } => mutants::mutants(&packages, &arguments),
         Task::Fmt => shell::cargo(["fmt", "--all"]).run(),
         Task::Sqlx { check: true } => sql::check(),
         Task::Sqlx { check: false } => sql::write(),
