@@ -170,6 +170,15 @@ impl ServiceKeys {
         token
     }
 
+    /// Signs bytes that are no token, such as the end of an audit export: ES256, r ‖ s, 64 bytes. Whoever reads them knows
+    /// the key by [`ServiceKeys::active_kid`].
+    pub fn sign_bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        let signature = self.0.pair.sign(&self.0.random, bytes).expect(
+            "it signed when it was loaded, and the system's random source does not fail once it is up",
+        );
+        signature.as_ref().to_vec()
+    }
+
     /// The public keys: every one that has not ended, and the active one whatever its date.
     pub fn jwks(&self) -> Jwks {
         let now = self.0.clock.now();

@@ -1,7 +1,6 @@
 //! Opening accounts, caps and unfreezing: rare writes, each under the lock order of the house.
 
 use sqlx::PgConnection;
-use time::OffsetDateTime;
 use types::{AccountId, Clock, CommunityId};
 
 use crate::model::AccountKey;
@@ -66,27 +65,6 @@ pub async fn set_account_cap(
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
-}
-
-/// Freezes an account and records what was found. The transaction that found it has been rolled back or only read.
-pub(crate) async fn freeze(
-    connection: &mut PgConnection,
-    key: AccountKey,
-    what: &str,
-    now: OffsetDateTime,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "with f as (update account set frozen_at = coalesce(frozen_at, $3), version = version + 1
-         where community_id = $1 and id = $2 returning 1)
-         insert into violation (community_id, account_id, found_at, what) select $1, $2, $3, $4 from f",
-        key.community.0,
-        key.account.0,
-        now,
-        what
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// Lifts a freeze after a person looked; the note stays with the violations it resolves. `false`: it was not frozen.

@@ -15,9 +15,19 @@ pub fn hash(previous: &[u8; 32], entry: &Entry, holder: Option<&str>) -> [u8; 32
     push_hex(&mut previous_hex, previous);
     let mut text = String::with_capacity(448);
     text.push_str(&previous_hex);
-    push_line(&mut text, entry, holder, &previous_hex);
-    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    push_line(&mut text, entry, holder, &previous_hex, None);
+    sha256(text.as_bytes())
+}
+
+/// SHA-256.
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
     digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+/// Appends the whole line, its own hash included, as an export carries it.
+pub(crate) fn push_whole(text: &mut String, entry: &Entry, holder: Option<&str>, previous: &[u8; 32]) {
+    push_line(text, entry, holder, &hex(previous), Some(&hex(&entry.hash)));
 }
 
 /// The canonical line without `hash`.
@@ -26,14 +36,23 @@ pub fn canonical(entry: &Entry, holder: Option<&str>, previous: &[u8; 32]) -> St
     let mut previous_hex = String::with_capacity(64);
     push_hex(&mut previous_hex, previous);
     let mut text = String::with_capacity(384);
-    push_line(&mut text, entry, holder, &previous_hex);
+    push_line(&mut text, entry, holder, &previous_hex, None);
     text
 }
 
-fn push_line(text: &mut String, entry: &Entry, holder: Option<&str>, previous_hex: &str) {
+fn push_line(
+    text: &mut String,
+    entry: &Entry,
+    holder: Option<&str>,
+    previous_hex: &str,
+    own_hex: Option<&str>,
+) {
     // Writing to a String cannot fail, so the results of `write!` say nothing.
-    let _ =
-        write!(text, r#"{{"amount_micro":"{}","conservation_result":"ok","operation_type":""#, entry.amount);
+    let _ = write!(text, r#"{{"amount_micro":"{}","conservation_result":"ok","#, entry.amount);
+    if let Some(hash) = own_hex {
+        let _ = write!(text, r#""hash":"{hash}","#);
+    }
+    text.push_str(r#""operation_type":""#);
     text.push_str(entry.kind.as_str());
     text.push_str(r#"","pool":"#);
     match entry.pool.and_then(Pool::from_db) {
@@ -66,7 +85,7 @@ fn push_line(text: &mut String, entry: &Entry, holder: Option<&str>, previous_he
 }
 
 /// RFC 3339, UTC, always six decimals: one spelling for one time.
-fn push_time(text: &mut String, at: OffsetDateTime) {
+pub(crate) fn push_time(text: &mut String, at: OffsetDateTime) {
     let at = at.to_offset(time::UtcOffset::UTC);
     let _ = write!(
         text,
@@ -79,6 +98,13 @@ fn push_time(text: &mut String, at: OffsetDateTime) {
         at.second(),
         at.microsecond()
     );
+}
+
+/// 32 bytes as lower-case hex.
+pub(crate) fn hex(bytes: &[u8; 32]) -> String {
+    let mut text = String::with_capacity(64);
+    push_hex(&mut text, bytes);
+    text
 }
 
 fn push_hex(text: &mut String, bytes: &[u8]) {

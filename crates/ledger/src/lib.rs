@@ -9,10 +9,13 @@
 //! moves once.
 
 mod accounts;
+pub mod audit;
 mod audit_line;
 mod check;
 mod column;
 mod connection;
+mod grant;
+mod guard;
 mod lease;
 mod model;
 mod observe;
@@ -22,6 +25,9 @@ pub mod rule;
 mod sabotage;
 pub mod state;
 mod statements;
+mod sweep;
+pub mod verify;
+mod violation;
 mod writer;
 mod writes;
 
@@ -33,7 +39,9 @@ use types::Clock;
 
 pub use accounts::{open_account, set_account_cap, set_community_cap, unfreeze};
 pub use audit_line::{canonical as canonical_audit_line, hash as audit_hash};
-pub use check::{Checker, Difference, check_community, check_everything};
+pub use check::{Difference, check_community, check_everything};
+pub use grant::{grant, grant_lot};
+pub use guard::{Checker, Pass};
 pub use lease::{Lease, first_id_at, open_holds, sweep_dead_owners};
 pub use model::*;
 #[doc(hidden)]
@@ -42,6 +50,10 @@ pub use post::{PostError, post};
 pub use sabotage::Sabotage;
 #[doc(hidden)]
 pub use statements::ALL as STATEMENTS;
+pub use sweep::{Swept, expire_due_lots};
+pub use violation::{
+    NOTE_AT_MOST, ResolveError, Resolved, Violation, Which, minting_stopped, resolve_violation, violations,
+};
 pub use writer::SubmitError;
 
 use writer::{HOLD_DEADLINE, Job, QUEUE_AT_MOST, Writer};

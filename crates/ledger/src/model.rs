@@ -416,6 +416,9 @@ pub enum Refusal {
     /// The id is known with other input.
     #[error("this id was used for something else")]
     Conflict,
+    /// The books do not agree as a whole, and nothing is minted until an operator has resolved that.
+    #[error("minting is stopped until a difference in the books is resolved")]
+    MintingStopped,
     /// The hold ended otherwise.
     #[error("the hold is closed: {0:?}")]
     Closed(HoldState),

@@ -1,8 +1,22 @@
 //! What the books say, for people: balances, usage by day, model and pool. Reads only.
+//!
+//! For admins of a community: usage, billing and conservation, each in a module of its own.
+
+mod billing;
+mod caps;
+mod conservation;
+mod community_usage;
 
 use sqlx::PgConnection;
 use time::{Date, OffsetDateTime};
 use types::{AccountId, CommunityId};
+
+pub use billing::{Movement, Origin, lots, movements, origins};
+pub use caps::{CappedAccount, capped_accounts};
+pub use community_usage::{
+    Charged, Projection, Span, Usage, UserUsage, projection, span, usage as usage_of_community, usage_by_user,
+};
+pub use conservation::{Conservation, conservation};
 
 use crate::lease::first_id_at;
 use crate::model::{AccountKey, Source};

@@ -242,6 +242,9 @@ fn mint(state: &mut State, now: OffsetDateTime, lot: Lot) -> Result<Verdict, Nee
     if lot.minted <= 0 || !fits(account, lot.minted) {
         return Ok(Err(Refusal::BadAmount));
     }
+    if state.minting_stopped {
+        return Ok(Err(Refusal::MintingStopped));
+    }
     // A purchase is never refused for a freeze: the money is already here (SPEC §13: notices go on).
     if account.frozen && matches!(lot.source, Source::Grant | Source::Sandbox) {
         return Ok(Err(Refusal::Frozen));

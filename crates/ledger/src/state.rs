@@ -20,6 +20,8 @@ pub struct State {
     pub named_lots: HashMap<(CommunityId, LotId), Lot>,
     /// Journal rows to insert, in order.
     pub entries: Vec<Entry>,
+    /// A difference that no account explains: nothing new is minted. Read when an operation mints.
+    pub minting_stopped: bool,
 }
 
 /// A book and whether it changed.

@@ -42,6 +42,9 @@ pub(crate) const READ_NAMED_LOTS: &str = "select l.community_id, l.account_id, l
  from unnest($1::bigint[], $2::uuid[]) as k(community_id, id), lateral (
  select * from lot where lot.community_id = k.community_id and lot.id = k.id limit 1) l";
 
+/// Whether the guard stopped minting. One row, read only by batches that mint.
+pub(crate) const READ_GUARD: &str = "select minting_stopped_at is not null from guard where id = 1";
+
 // Each write counts its rows and divides by zero when one is missing: the statement fails, the transaction with it,
 // and a commit that was already sent becomes a rollback.
 pub(crate) const WRITE_BOOKS: &str =
@@ -94,12 +97,13 @@ pub(crate) const INSERT_ENTRIES: &str = "with u as (insert into journal (communi
  select 1 / (count(*) = $1)::int from u";
 
 /// Everything a writer prepares once per connection.
-pub const ALL: [&str; 12] = [
+pub const ALL: [&str; 13] = [
     LOCK_BOOKS,
     LOCK_ACCOUNTS,
     READ_LOTS,
     READ_HOLDS,
     READ_NAMED_LOTS,
+    READ_GUARD,
     WRITE_BOOKS,
     WRITE_ACCOUNTS,
     INSERT_LOTS,
@@ -115,7 +119,9 @@ pub(crate) type Statement = (&'static str, Vec<Column>);
 /// What a batch of operations has to read.
 pub(crate) fn reads<'a>(ops: impl Iterator<Item = &'a Op>, lots: i64) -> Vec<Statement> {
     let (mut keys, mut holds, mut named) = (Vec::new(), Vec::new(), Vec::new());
+    let mut mints = false;
     for op in ops {
+        mints |= matches!(op, Op::Mint { .. });
         let key = op.key();
         keys.push(key);
         holds.extend(op.hold_id().map(|id| (key.community.0, id.0)));
@@ -152,6 +158,9 @@ pub(crate) fn reads<'a>(ops: impl Iterator<Item = &'a Op>, lots: i64) -> Vec<Sta
     if !named.is_empty() {
         statements.push((READ_NAMED_LOTS, pairs(named)));
     }
+    if mints {
+        statements.push((READ_GUARD, Vec::new()));
+    }
     statements
 }
 
@@ -183,6 +192,7 @@ pub(crate) fn decode<R: Row>(answers: &[(&'static str, Vec<R>)], lots_asked: i64
                     let lot = lot(row);
                     state.named_lots.insert((lot.key.community, lot.id), lot);
                 }
+                READ_GUARD => state.minting_stopped = row.flag(0),
                 _ => {
                     let hold = hold(row);
                     let stored = Some(hold.state);

@@ -7,7 +7,13 @@ mod common;
 
 mod checker;
 mod dropped;
+mod export;
+mod guard;
 mod plans;
+mod reports;
 mod rights;
 mod rule;
+mod seal;
+mod sweep;
+mod verify;
 mod writer;

@@ -6,7 +6,19 @@ use types::Clock;
 
 use crate::common::{audit, key, open};
 
-const MONEY: [&str; 8] = ["book", "account", "lot", "hold", "journal", "owner", "violation", "price_version"];
+const MONEY: [&str; 11] = [
+    "book",
+    "account",
+    "lot",
+    "hold",
+    "journal",
+    "owner",
+    "violation",
+    "price_version",
+    "proof",
+    "proof_book",
+    "guard",
+];
 
 async fn is_refused(pool: &PgPool, sql: &str) {
     let error = match sqlx::query(AssertSqlSafe(sql.to_owned())).execute(pool).await {
@@ -42,6 +54,17 @@ async fn the_application_can_do_what_the_ledger_does_and_nothing_else() {
     for sql in [
         "alter table journal disable trigger journal_is_append_only",
         "alter table journal disable trigger all",
+        "alter table journal disable trigger user",
+        "alter table journal enable replica trigger journal_is_append_only",
+        "alter table journal owner to freeside_app",
+        "alter function refuse_change() rename to refuse_nothing",
+        "drop function refuse_change() cascade",
+        "create trigger allow before update on journal for each row execute function refuse_change()",
+        "create rule nothing as on update to journal do instead nothing",
+        "set role freeside_owner",
+        "set session authorization freeside_owner",
+        "insert into guard (id) values (2)",
+        "delete from guard",
         "drop trigger journal_is_never_emptied on journal",
         "drop table journal",
         "alter table account drop constraint conservation",

@@ -282,3 +282,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn nothing_new_is_minted_while_minting_is_stopped() {
+    let op = Op::Mint {
+        key: key(1, 1),
+        id: LotId(Uuid::from_u128(1)),
+        source: Source::Purchase,
+        amount: 5,
+        expires_at: NEVER,
+    };
+    let mut state = Tables::new().read(std::slice::from_ref(&op), LOTS_AT_FIRST, &[]);
+    state.minting_stopped = true;
+    assert_eq!(rule::apply(&mut state, START, &op), Ok(Err(ledger::Refusal::MintingStopped)));
+    assert!(state.entries.is_empty());
+    state.minting_stopped = false;
+    assert_eq!(rule::apply(&mut state, START, &op), Ok(Ok(Answer::Minted)));
+    state.minting_stopped = true;
+    assert_eq!(
+        rule::apply(&mut state, START, &op),
+        Ok(Ok(Answer::Minted)),
+        "the second arrival changes nothing"
+    );
+    assert_eq!(state.entries.len(), 1);
+}

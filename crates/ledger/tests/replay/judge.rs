@@ -432,6 +432,7 @@ fn reply(answer: &Result<Answer, Refusal>) -> Reply {
         Refusal::Frozen => Why::Frozen,
         Refusal::Conflict => Why::Conflict,
         Refusal::BadAmount => Why::BadAmount,
+        Refusal::MintingStopped => panic!("no run stops minting"),
         Refusal::Closed(state) => Why::Closed(match state {
             HoldState::Open => End::Open,
             HoldState::Settled { charged } => End::Settled(charged.into()),

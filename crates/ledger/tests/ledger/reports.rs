@@ -1,0 +1,184 @@
+//! Reports for admins reconcile: pools, days and users sum to what the journal says, to the micro-USD.
+
+use ledger::report::{
+    Charged, Span, lots, movements, origins, projection, span, usage_by_user, usage_of_community,
+};
+use ledger::{Charge, Kind, Op, Source};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use sqlx::PgConnection;
+use testing::postgres::TestDatabase;
+use time::Duration;
+use types::{AccountId, Clock, CommunityId, Pool, ReservationId};
+
+use crate::common::{audit, hold, key, open, start};
+
+const COMMUNITY: CommunityId = CommunityId(1);
+
+async fn in_journal(connection: &mut PgConnection, span: Span) -> Charged {
+    let (requests, cost) = sqlx::query_as(
+        "select count(distinct ref), coalesce(sum(amount), 0)::bigint from journal
+         where community_id = 1 and seq between $1 and $2 and credit = 3",
+    )
+    .bind(span.from_seq)
+    .bind(span.to_seq)
+    .fetch_one(connection)
+    .await
+    .unwrap();
+    Charged { requests, cost }
+}
+
+fn sum(charges: impl Iterator<Item = Charged>) -> Charged {
+    charges.fold(Charged::default(), |sum, next| Charged {
+        requests: sum.requests + next.requests,
+        cost: sum.cost + next.cost,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pools_days_and_users_sum_to_the_journal() {
+    let clock = Clock::fixed(time::macros::datetime!(2026-03-20 12:00 UTC));
+    let database = TestDatabase::new().await;
+    for account in 1..=12 {
+        open(&database.pool, &clock, key(1, account), 1_000_000).await;
+    }
+    open(&database.pool, &clock, key(2, 99), 1_000_000).await;
+    let (ledger, _writers) = start(&database.url(), &clock);
+    let mut random = StdRng::seed_from_u64(7);
+    for _ in 0..300 {
+        let whose =
+            if random.random_range(0..10) == 0 { key(2, 99) } else { key(1, random.random_range(1..=12)) };
+        let (id, amount) = (clock.uuid_v7(), random.random_range(1..3_000));
+        ledger.submit(hold(whose, id, 1_000)).await.unwrap();
+        // Some cost more than was held: one request, two rows.
+        let charge = Charge {
+            amount,
+            tokens_in: 3,
+            tokens_out: 4,
+            own_in: 3,
+            own_out: 4,
+            pool: Some(random.random_range(-1_i16..5)).filter(|pool| *pool >= 0),
+            model: "scripted".to_owned(),
+            reason: "asked".to_owned(),
+        };
+        let settle = Op::Settle { key: whose, id: ReservationId(id), charge };
+        ledger.submit(settle).await.unwrap();
+        clock.advance(Duration::minutes(random.random_range(1..90)));
+    }
+    let today = clock.now().date();
+    let mut connection = database.pool.acquire().await.unwrap();
+    let back = |days| today - Duration::days(days);
+    for (from, to) in
+        [(back(400), today), (back(5), back(2)), (back(3), back(3)), (today, today), (back(9), back(400))]
+    {
+        let span = span(&mut connection, COMMUNITY, from, to).await.unwrap().unwrap();
+        let journal = in_journal(&mut connection, span).await;
+        let usage = usage_of_community(&mut connection, COMMUNITY, span, None).await.unwrap();
+        assert_eq!(usage.total, journal, "{from}..{to}");
+        assert_eq!(sum(usage.by_pool.iter().map(|(_, charged)| *charged)), journal);
+        assert_eq!(sum(usage.by_day.iter().map(|(_, charged)| *charged)), journal);
+        assert!(usage.by_day.iter().all(|(day, _)| *day >= from && *day <= to));
+        let (mut users, mut after) = (Vec::new(), None);
+        loop {
+            let page = usage_by_user(&mut connection, COMMUNITY, span, None, after, 5).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some((last.charged.cost, last.account));
+            users.extend(page);
+        }
+        assert_eq!(sum(users.iter().map(|user| user.charged)), journal);
+        assert_eq!(i64::try_from(users.len()).unwrap(), usage.users);
+        assert!(users.is_sorted_by(|one, next| one.charged.cost >= next.charged.cost));
+
+        // One pool's users and days sum to that pool.
+        for (pool, charged) in usage.by_pool.iter().filter_map(|(pool, charged)| Some(((*pool)?, charged))) {
+            let of_pool = usage_of_community(&mut connection, COMMUNITY, span, Some(pool)).await.unwrap();
+            assert_eq!(&of_pool.total, charged, "{pool}");
+            let users = usage_by_user(&mut connection, COMMUNITY, span, Some(pool), None, 100).await.unwrap();
+            assert_eq!(&sum(users.iter().map(|user| user.charged)), charged, "{pool}");
+        }
+    }
+    let all = span(&mut connection, COMMUNITY, back(400), today).await.unwrap().unwrap();
+    let spent: i64 = sqlx::query_scalar("select sum(spent)::bigint from account where community_id = 1")
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+    let usage = usage_of_community(&mut connection, COMMUNITY, all, None).await.unwrap();
+    assert_eq!(usage.total.cost, spent, "the counters say the same");
+    assert!(usage.by_pool.iter().any(|(pool, _)| pool.is_none()) && usage.by_pool.len() == 6);
+    assert!(usage.by_pool.iter().any(|(pool, _)| *pool == Some(Pool::Flagship)));
+    assert!(span(&mut connection, CommunityId(9), today, today).await.unwrap().is_none());
+    audit(&database.pool).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credits_are_projected_to_end_between_the_fastest_and_the_slowest_pace() {
+    let clock = Clock::fixed(time::macros::datetime!(2026-03-01 12:00 UTC));
+    let database = TestDatabase::new().await;
+    open(&database.pool, &clock, key(1, 1), 10_000).await;
+    let (ledger, _writers) = start(&database.url(), &clock);
+    // 14 days at 100, the last three at 300.
+    for day in 0..14 {
+        let id = clock.uuid_v7();
+        ledger.submit(hold(key(1, 1), id, 500)).await.unwrap();
+        ledger.submit(crate::common::settle(key(1, 1), id, if day < 11 { 100 } else { 300 })).await.unwrap();
+        clock.advance(Duration::days(1));
+    }
+    let mut connection = database.pool.acquire().await.unwrap();
+    let today = clock.now().date();
+    let projection = projection(&mut connection, COMMUNITY, today).await.unwrap().unwrap();
+    assert_eq!(projection.balance, 8_000);
+    assert_eq!((projection.slow_per_day, projection.fast_per_day), (143, 300));
+    assert_eq!(projection.earliest, Some(today + Duration::days(27)));
+    assert_eq!(projection.latest, Some(today + Duration::days(56)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lots_and_movements_come_in_pages_and_add_up() {
+    let clock = Clock::fixed(time::macros::datetime!(2026-03-01 12:00 UTC));
+    let database = TestDatabase::new().await;
+    for account in 1..=2 {
+        open(&database.pool, &clock, key(1, account), 0).await;
+    }
+    let (ledger, _writers) = start(&database.url(), &clock);
+    for number in 0..11 {
+        let source = if number % 2 == 0 { Source::Purchase } else { Source::Grant };
+        let op = Op::Mint {
+            key: key(1, 1 + number % 2),
+            id: types::LotId(clock.uuid_v7()),
+            source,
+            amount: 100 + number,
+            expires_at: ledger::NEVER,
+        };
+        ledger.submit(op).await.unwrap();
+        if number % 3 == 0 {
+            clock.advance(Duration::seconds(1));
+        }
+    }
+    let id = clock.uuid_v7();
+    ledger.submit(hold(key(1, 1), id, 50)).await.unwrap();
+    ledger.submit(crate::common::settle(key(1, 1), id, 50)).await.unwrap();
+    let mut connection = database.pool.acquire().await.unwrap();
+    let (mut all, mut before) = (Vec::new(), None);
+    loop {
+        let page = lots(&mut connection, COMMUNITY, None, before, 4).await.unwrap();
+        let Some(last) = page.last() else { break };
+        before = Some((last.created_at, last.id));
+        all.extend(page);
+    }
+    assert_eq!(all.len(), 11);
+    let origins = origins(&mut connection, COMMUNITY).await.unwrap();
+    for origin in &origins {
+        let of_it: Vec<_> = all.iter().filter(|lot| lot.source == origin.source).collect();
+        assert_eq!(i64::try_from(of_it.len()).unwrap(), origin.lots);
+        assert_eq!(of_it.iter().map(|lot| lot.minted).sum::<i64>(), origin.minted);
+        assert_eq!(of_it.iter().map(|lot| lot.remaining).sum::<i64>(), origin.remaining);
+    }
+    assert_eq!(origins.iter().map(|origin| origin.remaining).sum::<i64>(), 11 * 100 + 55 - 50);
+    let own = lots(&mut connection, COMMUNITY, Some(AccountId(2)), None, 100).await.unwrap();
+    assert_eq!(own.len(), 5);
+
+    let first = movements(&mut connection, COMMUNITY, None, None, 6).await.unwrap();
+    let rest = movements(&mut connection, COMMUNITY, None, Some(first[5].seq), 100).await.unwrap();
+    assert_eq!(first.len() + rest.len(), 11, "charges are not movements of credits");
+    assert!(first.iter().chain(&rest).all(|movement| movement.kind == Kind::Mint && movement.lot.is_some()));
+}

@@ -1,0 +1,99 @@
+//! Keys for seals, and export files made by hand: the format as SPEC §7 and the module's words describe it, written without
+//! the exporter's code.
+
+use std::sync::{Arc, OnceLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ledger::audit::Signer;
+use ledger::verify::KeySet;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+
+const KID: &str = "test key";
+
+fn pair() -> &'static EcdsaKeyPair {
+    static PAIR: OnceLock<EcdsaKeyPair> = OnceLock::new();
+    PAIR.get_or_init(|| {
+        let random = SystemRandom::new();
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &random).unwrap()
+    })
+}
+
+fn sign(text: &[u8]) -> Vec<u8> {
+    pair().sign(&SystemRandom::new(), text).unwrap().as_ref().to_vec()
+}
+
+/// A signer, as a process with keys has one.
+pub(crate) fn signer() -> Signer {
+    Signer { kid: KID.to_owned(), sign: Arc::new(sign) }
+}
+
+/// The JWKS that has the signer's key.
+pub(crate) fn key_set() -> KeySet {
+    keys(KID)
+}
+
+/// A JWKS that does not.
+pub(crate) fn stranger() -> KeySet {
+    keys("another key")
+}
+
+fn keys(kid: &str) -> KeySet {
+    let (x, y) = pair().public_key().as_ref()[1..].split_at(32);
+    let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+    let json = format!(
+        r#"{{"keys":[{{"kty":"RSA","kid":"old"}},{{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}","kid":"{kid}"}}]}}"#
+    );
+    KeySet::parse(json.as_bytes()).unwrap()
+}
+
+fn sha256(text: &str) -> String {
+    hex(ring::digest::digest(&ring::digest::SHA256, text.as_bytes()).as_ref())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+/// A chained export of `count` lines from number `first` on, behind `previous`; one line of the file per entry.
+pub(crate) fn chain(count: usize, first: usize, previous: [u8; 32]) -> Vec<Vec<u8>> {
+    let mut head = hex(&previous);
+    let opening = |hash: &str| {
+        format!(
+            r#"{{"account_id":null,"chained":true,"community_id":"1","exported_at":"2026-03-30T12:00:00.000000Z","format":"freeside-audit/1","from":null,"from_seq":{first}{hash},"pool":null,"prev_hash":"{head}","to":null}}"#
+        )
+    };
+    let opening_hash = sha256(&opening(""));
+    let mut lines = vec![opening(&format!(r#","hash":"{opening_hash}""#)).into_bytes()];
+    for seq in first..first + count {
+        let (kind, before, after) = if seq % 2 == 1 { ("mint", 0, 40) } else { ("settle", 40, 0) };
+        let line = |hash: &str| {
+            format!(
+                r#"{{"amount_micro":"40","conservation_result":"ok",{hash}"operation_type":"{kind}","pool":"cheap","post_balance_micro":"{after}","pre_balance_micro":"{before}","prev_hash":"{head}","reservation_id":null,"seq":{seq},"timestamp":"2026-03-30T12:00:00.000000Z","user_wallet":"0xAbC0000000000000000000000000000000000001"}}"#
+            )
+        };
+        let hash = sha256(&format!("{head}{}", line("")));
+        lines.push(line(&format!(r#""hash":"{hash}","#)).into_bytes());
+        head = hash;
+    }
+    let to_seq = first + count - 1;
+    let closing = |hash: &str, signature: &str| {
+        format!(
+            r#"{{"count":{count}{hash},"head_hash":"{head}","kid":"{KID}","opening_hash":"{opening_hash}"{signature},"to_seq":{to_seq}}}"#
+        )
+    };
+    let header =
+        URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"ES256","kid":"{KID}","typ":"freeside-audit/1"}}"#));
+    let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(closing("", "")));
+    let signature = URL_SAFE_NO_PAD.encode(sign(signed.as_bytes()));
+    let signature = format!(r#","signature":"{header}..{signature}""#);
+    let hash = sha256(&closing("", &signature));
+    lines.push(closing(&format!(r#","hash":"{hash}""#), &signature).into_bytes());
+    lines
+}

@@ -1,0 +1,204 @@
+//! The offline verifier against every kind of damage to a large file, and against a past that was written anew.
+
+use ledger::verify::{Fault, Head, KeySet, LINE_AT_MOST, Options, Seal, Verified, VerifyError, verify};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use crate::seal::{chain, key_set, signer, stranger};
+
+fn prove(lines: &[Vec<u8>], options: &Options) -> Result<Verified, VerifyError> {
+    verify(Joined { lines: lines.iter(), rest: &[], is_break: false }, options)
+}
+
+/// Lines as a file, without a copy of a file of 60 MB for each damage.
+struct Joined<'a> {
+    lines: std::slice::Iter<'a, Vec<u8>>,
+    rest: &'a [u8],
+    is_break: bool,
+}
+
+impl std::io::Read for Joined<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let read = std::io::BufRead::fill_buf(self)?;
+        let length = read.len().min(into.len());
+        into[..length].copy_from_slice(&read[..length]);
+        std::io::BufRead::consume(self, length);
+        Ok(length)
+    }
+}
+
+impl std::io::BufRead for Joined<'_> {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        if self.rest.is_empty() {
+            if self.is_break {
+                (self.rest, self.is_break) = (b"\n", false);
+            } else if let Some(line) = self.lines.next() {
+                (self.rest, self.is_break) =
+                    if line.is_empty() { (b"\n".as_slice(), false) } else { (line.as_slice(), true) };
+            }
+        }
+        Ok(self.rest)
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.rest = &self.rest[amount..];
+    }
+}
+
+fn broken(lines: &[Vec<u8>], what: &str) -> Fault {
+    match prove(lines, &Options::default()) {
+        Err(VerifyError::Broken(fault)) => fault,
+        other => panic!("{what}: {other:?}"),
+    }
+}
+
+#[test]
+fn any_damage_to_one_line_of_a_hundred_thousand_is_found_where_it_is() {
+    const LINES: usize = 100_000;
+    let mut lines = chain(LINES, 1, [0; 32]);
+    assert_eq!(lines.len(), LINES + 2);
+    let sound = prove(&lines, &Options { keys: Some(key_set()), since: None }).unwrap();
+    assert_eq!((sound.lines, sound.seal), (LINES as u64, Seal::Checked));
+
+    let mut random = StdRng::seed_from_u64(11);
+    let rounds = if std::env::var_os("FREESIDE_TEST_LONG").is_some() { 300 } else { 3 };
+    let mut positions: Vec<usize> = vec![0, 1, 2, LINES / 2, LINES - 1, LINES, LINES + 1];
+    positions.extend((0..rounds).map(|_| random.random_range(0..lines.len())));
+    for position in positions {
+        let number = position as u64 + 1;
+        // Flipped: one bit, anywhere in the line.
+        let kept = lines[position].clone();
+        let (at, bit) = (random.random_range(0..kept.len()), random.random_range(0..8));
+        lines[position][at] ^= 1 << bit;
+        let fault = broken(&lines, "flipped");
+        assert_eq!(fault.line, number, "byte {at}, bit {bit}: {fault:?}");
+        lines[position] = kept;
+
+        // Dropped: what comes next does not follow.
+        let kept = lines.remove(position);
+        assert_eq!(broken(&lines, "dropped").line, number);
+        lines.insert(position, kept);
+
+        // Repeated: the second of the two does not follow.
+        let kept = lines[position].clone();
+        lines.insert(position, kept);
+        assert_eq!(broken(&lines, "repeated").line, number + 1);
+        lines.remove(position);
+
+        // Moved to another place: what took its place does not follow, or it does not follow there.
+        let other = (position + 1 + random.random_range(0..LINES)) % lines.len();
+        if other != position {
+            lines.swap(position, other);
+            assert_eq!(broken(&lines, "reordered").line, position.min(other) as u64 + 1);
+            lines.swap(position, other);
+        }
+        // Emptied, and cut in half.
+        let kept = std::mem::take(&mut lines[position]);
+        assert_eq!(broken(&lines, "emptied").line, number);
+        lines[position] = kept[..kept.len() / 2].to_vec();
+        assert_eq!(broken(&lines, "cut").line, number);
+        lines[position] = kept;
+    }
+    prove(&lines, &Options::default()).unwrap();
+}
+
+#[test]
+fn every_bit_of_a_small_file_counts() {
+    let file: Vec<u8> = chain(3, 1, [0; 32]).join(&b'\n');
+    verify(file.as_slice(), &Options::default()).unwrap();
+    for at in 0..file.len() {
+        for bit in 0..8 {
+            let mut damaged = file.clone();
+            damaged[at] ^= 1 << bit;
+            let expected = file[..at].split(|byte| *byte == b'\n').count() as u64;
+            match verify(damaged.as_slice(), &Options::default()) {
+                Err(VerifyError::Broken(fault)) => {
+                    assert_eq!(fault.line, expected, "byte {at}, bit {bit}: {fault:?}");
+                }
+                other => panic!("byte {at}, bit {bit}: {other:?}"),
+            }
+        }
+    }
+    // A file that ends too early is never whole; only its last line feed may be missing.
+    for length in 0..file.len() {
+        assert!(verify(&file[..length], &Options::default()).is_err(), "{length} bytes");
+    }
+}
+
+#[test]
+fn a_forger_who_hashes_anew_is_found_by_the_seal_and_by_a_saved_head() {
+    let kept = chain(50, 1, [0; 32]);
+    let head = Head::parse(std::str::from_utf8(kept.last().unwrap()).unwrap()).unwrap();
+    assert_eq!(head.to_seq, 50);
+
+    // The same journal, longer: it contains the head.
+    let longer = chain(80, 1, [0; 32]);
+    let since = |head: &Head| Options { keys: Some(key_set()), since: Some(head.clone()) };
+    assert_eq!(prove(&longer, &since(&head)).unwrap().since, Some(50));
+    // A later part that begins right behind it continues it.
+    let previous = hash_of(&kept[50]);
+    let later = chain(30, 51, previous);
+    assert_eq!(prove(&later, &since(&head)).unwrap().since, Some(50));
+
+    // Another past: whole in itself, and sealed by the real key, but not what was saved.
+    let forged = chain(80, 1, [3; 32]);
+    prove(&forged, &Options::default()).unwrap();
+    let Err(VerifyError::Broken(fault)) = prove(&forged, &since(&head)) else { panic!("the past changed") };
+    assert_eq!(fault.line, 51);
+    assert!(fault.what.contains("written anew"), "{fault:?}");
+
+    // Its end cut off, sealed anew; and a file that begins too late.
+    let short = chain(40, 1, [0; 32]);
+    let Err(VerifyError::Broken(fault)) = prove(&short, &since(&head)) else { panic!("the end is gone") };
+    assert!(fault.what.contains("cut off"), "{fault:?}");
+    let late = chain(10, 60, [5; 32]);
+    let Err(VerifyError::Broken(fault)) = prove(&late, &since(&head)) else { panic!("a gap") };
+    assert!(fault.what.contains("does not reach back"), "{fault:?}");
+
+    // A key that is not in the set.
+    let options = Options { keys: Some(stranger()), since: None };
+    let Err(VerifyError::Broken(fault)) = prove(&kept, &options) else { panic!("a strange key") };
+    assert!(fault.what.contains("key set does not have"), "{fault:?}");
+    assert_eq!(fault.line, 52);
+}
+
+fn hash_of(line: &[u8]) -> [u8; 32] {
+    let text = std::str::from_utf8(line).unwrap();
+    let hex = &text.split_once("\"hash\":\"").unwrap().1[..64];
+    let byte = |at: usize| u8::from_str_radix(&hex[at * 2..at * 2 + 2], 16).unwrap();
+    std::array::from_fn(byte)
+}
+
+#[test]
+fn foreign_files_are_refused_in_words() {
+    let word = |bytes: &[u8]| match verify(bytes, &Options::default()) {
+        Err(VerifyError::Broken(fault)) => (fault.line, fault.what),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(word(b""), (1, "the file is empty".to_owned()));
+    for text in ["\n", "{}", "hello", "{\"count\":1}", "\u{feff}{}", "[1,2]\n[3]"] {
+        let (line, what) = word(text.as_bytes());
+        assert!(line == 1 && what.contains("not the opening line"), "{text}: {what}");
+    }
+    assert!(word(&[0xff, 0xfe, 0x00]).1.contains("UTF-8"));
+    let endless = vec![b'{'; LINE_AT_MOST * 3];
+    assert!(word(&endless).1.contains("longer than"));
+    let mut lines = chain(2, 1, [0; 32]);
+    lines[1] = endless;
+    let fault = broken(&lines, "an endless line");
+    assert!(fault.line == 2 && fault.what.contains("longer than"), "{fault:?}");
+
+    let windows = chain(2, 1, [0; 32]).join(b"\r\n".as_slice());
+    assert_eq!(word(&windows).0, 1);
+    let mut more = chain(2, 1, [0; 32]);
+    more.push(b"one more".to_vec());
+    assert!(word(&more.join(&b'\n')).1.contains("after the closing line"));
+
+    for bad in ["", "{}", "{\"keys\":[]}", "{\"keys\":[{\"kty\":\"RSA\"}]}", "[]"] {
+        assert!(KeySet::parse(bad.as_bytes()).is_err(), "{bad}");
+    }
+    for bad in ["", "{}", "{\"to_seq\":1,\"head_hash\":\"00\"}", "{\"to_seq\":-1,\"head_hash\":\"\"}"] {
+        assert!(Head::parse(bad).is_err(), "{bad}");
+    }
+    assert_eq!(signer().kid, "test key");
+}
