@@ -2,12 +2,14 @@
 
 use std::net::IpAddr;
 
-use identity::{ApiKey, KeyError, KeyKind, KeyLimits, KeyRequest, NewKey, Scopes};
+use identity::{ApiKey, KeyError, KeyKind, KeyLimits, KeyRequest, NewKey, Scope, Scopes};
 use ledger::{AccountKey, Source};
 use time::{Duration, OffsetDateTime};
 use types::{AccountId, CommunityId};
 
 use crate::Ctx;
+use crate::admin::{self, Deed};
+use crate::flags::Flag;
 use crate::reports::account_of;
 
 /// Sign-ups from one address in an hour (SPEC §6): enough for a workshop table, too few for a farm of sandboxes.
@@ -56,7 +58,7 @@ impl From<sqlx::Error> for RegisterError {
 
 /// Signs a developer up: a community of their own, an account, a sandbox key. All of it or nothing.
 pub async fn register(ctx: &Ctx, name: &str, address: IpAddr) -> Result<Registered, RegisterError> {
-    if !ctx.sign_up {
+    if !ctx.flags.is_on(Flag::ApiKeys) {
         return Err(RegisterError::Off);
     }
     let name = name.trim();
@@ -134,6 +136,9 @@ pub enum UpgradeError {
     /// Nothing was bought or granted yet.
     #[error("a live key needs credits that were bought or granted")]
     NeedsCredit,
+    /// New keys are switched off here.
+    #[error("new keys are switched off")]
+    Off,
     /// Ten keys are active.
     #[error(transparent)]
     Key(KeyError),
@@ -144,6 +149,9 @@ pub enum UpgradeError {
 
 /// A live key for an account that has bought, or been granted, credits. The sandbox key keeps working.
 pub async fn upgrade(ctx: &Ctx, key: &ApiKey) -> Result<NewKey, UpgradeError> {
+    if !ctx.flags.is_on(Flag::ApiKeys) {
+        return Err(UpgradeError::Off);
+    }
     let mut connection = ctx.db.acquire().await.map_err(anyhow::Error::from)?;
     let paid = [Source::Purchase, Source::Grant, Source::X402, Source::Overpay];
     let has_paid = ledger::report::has_lot(&mut connection, account_of(key), &paid)
@@ -155,6 +163,40 @@ pub async fn upgrade(ctx: &Ctx, key: &ApiKey) -> Result<NewKey, UpgradeError> {
     }
     let request = key_request(key.community, key.account, "live", KeyKind::Live);
     ctx.keys.create(request).await.map_err(UpgradeError::Key)
+}
+
+/// Why there is no new key.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateKeyError {
+    /// New keys are switched off here.
+    #[error("new keys are switched off")]
+    Off,
+    /// The wish cannot be fulfilled.
+    #[error(transparent)]
+    Key(KeyError),
+}
+
+/// A further key of an account. A rotation is none of these: it keeps the number of keys, and works with the switch off.
+pub async fn create_key(ctx: &Ctx, wish: KeyRequest) -> Result<NewKey, CreateKeyError> {
+    if !ctx.flags.is_on(Flag::ApiKeys) {
+        return Err(CreateKeyError::Off);
+    }
+    ctx.keys.create(wish).await.map_err(CreateKeyError::Key)
+}
+
+/// A key for the admin API of the account's community, made by the operator. It asks no model and makes no keys.
+pub async fn admin_key(ctx: &Ctx, account: AccountKey, who: &str, reason: &str) -> Result<NewKey, KeyError> {
+    let unexpected = |error: sqlx::Error| KeyError::Unexpected(error.into());
+    let scopes = [Scope::Admin, Scope::Usage].into_iter().collect();
+    let wish = key_request(account.community, account.account, "admin", KeyKind::Live);
+    let mut tx = ctx.db.begin().await.map_err(unexpected)?;
+    let made = ctx.keys.create_in(&mut tx, KeyRequest { scopes, ..wish }).await?;
+    let target = format!("key:{} of account {}", made.key.public_id, account.account);
+    let community = Some(account.community);
+    let deed = Deed { who, what: "key.admin", target: &target, reason, community };
+    admin::record(&mut tx, &ctx.clock, deed).await.map_err(unexpected)?;
+    tx.commit().await.map_err(unexpected)?;
+    Ok(made)
 }
 
 fn key_request(community: CommunityId, account: AccountId, name: &str, kind: KeyKind) -> KeyRequest {

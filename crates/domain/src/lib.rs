@@ -5,7 +5,12 @@
 //! answer leaves. Deliberately absent: HTTP status codes, HTML, anybody's wire dialect.
 
 pub mod accounts;
+pub mod admin;
+pub mod caps;
 pub mod engine;
+pub mod flags;
+pub mod grants;
+pub mod order;
 pub mod price;
 pub mod reports;
 pub mod sandbox;
@@ -37,8 +42,10 @@ pub struct Ctx {
     pub owner: OwnerId,
     /// The price list in force.
     pub price_version: i32,
-    /// Whether developers may sign up (`FEATURE_API_KEYS_ENABLED`); keys that were made work either way.
-    pub sign_up: bool,
+    /// Switches that an operator turns while the process runs.
+    pub flags: flags::Flags,
+    /// The way to the payment processor.
+    pub payments: order::Payments,
     /// Turns that run in this process.
     pub live: turn::Live,
     /// Sandbox days that were minted.

@@ -1,5 +1,7 @@
 //! What a caller may read of the books: usage of the own account, budget of the own community.
 
+pub mod community;
+
 use identity::ApiKey;
 use ledger::AccountKey;
 use ledger::report::{Balance, Budget, UsageLine};

@@ -54,6 +54,7 @@ impl Launch {
             .with("FREESIDE_DATA_DIR", data)
             .with("FREESIDE_LISTEN", "127.0.0.1:0")
             .with("FINN_LISTEN", "127.0.0.1:0")
+            .with("FREESIDE_SIMULATOR_LISTEN", "127.0.0.1:0")
             .with("FREESIDE_SCRIPTED_PACE_MS", "0")
             .with("API_KEY_PEPPER_V1", PEPPER)
     }
@@ -97,11 +98,19 @@ impl Launch {
         self.folder.path().join("data")
     }
 
-    /// Starts it and waits until it says that it is ready.
-    pub async fn start(&self) -> Served {
+    /// Runs another command of the same installation to its end: what it printed, when it succeeded.
+    pub async fn run(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().await;
+        let output = output.unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {} {}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command
-            .arg("serve")
+            .args(arguments)
             .current_dir(self.folder.path())
             .env_clear()
             .envs(
@@ -114,6 +123,12 @@ impl Launch {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
+        command
+    }
+
+    /// Starts it and waits until it says that it is ready.
+    pub async fn start(&self) -> Served {
+        let mut command = self.command(&["serve"]);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
         let (said, log) = (Text::default(), Text::default());
         let (first, mut ready) = watch::channel(false);
@@ -163,6 +178,11 @@ impl Served {
     /// Where the engine listens.
     pub fn finn(&self) -> SocketAddr {
         self.finn.expect("this process has the role finn")
+    }
+
+    /// Where its payment simulator listens.
+    pub fn simulator(&self) -> SocketAddr {
+        self.address_after("Payments ").expect("this process runs a payment simulator")
     }
 
     /// What it printed for its operator.

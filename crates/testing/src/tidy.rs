@@ -61,9 +61,40 @@ const AUDITORS: &[&str] = &[TESTING, "bench"];
 
 /// Which crate owns which tables: it alone names them in SQL.
 const TABLES: &[(&str, &[&str])] = &[
-    ("ledger", &["account", "book", "hold", "journal", "lot", "owner", "price_version", "violation"]),
+    (
+        "ledger",
+        &[
+            "account",
+            "book",
+            "guard",
+            "hold",
+            "journal",
+            "lot",
+            "owner",
+            "price_version",
+            "proof",
+            "proof_book",
+            "violation",
+        ],
+    ),
     ("identity", &["api_key", "changes"]),
-    ("domain", &["community", "developer", "signup"]),
+    (
+        "domain",
+        &[
+            "admin_action",
+            "community",
+            "confirmation",
+            "developer",
+            "flag",
+            "idempotency",
+            "notice",
+            "outbox",
+            "payment",
+            "purchase_order",
+            "review_item",
+            "signup",
+        ],
+    ),
 ];
 
 /// One disagreement with the house.

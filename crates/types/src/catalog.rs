@@ -24,6 +24,12 @@ pub struct Catalog {
     /// What a sandbox key gets.
     #[serde(default)]
     pub sandbox: Sandbox,
+    /// Packs of credits by slug; without the section, those of SPEC §2.
+    #[serde(default = "default_packs")]
+    pub packs: BTreeMap<String, Pack>,
+    /// How packs are paid for.
+    #[serde(default)]
+    pub payments: Payments,
 }
 
 /// How a provider is spoken to.
@@ -115,6 +121,68 @@ impl Default for Sandbox {
     }
 }
 
+/// A pack of credits.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pack {
+    /// What buyers read.
+    pub name: String,
+    /// The price in USD as decimal text, with at most six decimals: `"10"`, `"4.99"`.
+    pub price_usd: String,
+    /// Micro-USD of credit that are bought.
+    pub credits_micro: i64,
+    /// What comes on top, in basis points of the credits (500 = 5 %); rounded down.
+    #[serde(default)]
+    pub bonus_bps: u32,
+    /// Days until the credits expire, counted from the payment; left out: never.
+    #[serde(default)]
+    pub expires_days: Option<u16>,
+}
+
+impl Pack {
+    /// Micro-USD of credit that come on top.
+    #[must_use]
+    pub fn bonus_micro(&self) -> i64 {
+        let product = i128::from(self.credits_micro) * i128::from(self.bonus_bps) / 10_000;
+        i64::try_from(product).unwrap_or(i64::MAX)
+    }
+}
+
+fn default_packs() -> BTreeMap<String, Pack> {
+    let pack = |name: &str, dollars: i64, bonus_bps| Pack {
+        name: name.to_owned(),
+        price_usd: dollars.to_string(),
+        credits_micro: dollars * 1_000_000,
+        bonus_bps,
+        expires_days: Some(90),
+    };
+    BTreeMap::from([
+        ("starter".to_owned(), pack("Starter", 5, 0)),
+        ("standard".to_owned(), pack("Standard", 10, 500)),
+        ("premium".to_owned(), pack("Premium", 25, 1_000)),
+    ])
+}
+
+/// Coins on offer. The minimum of each is asked of the vendor, so the list is short and chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Payments {
+    /// The vendor's names of coins, in the order in which they are offered.
+    pub coins: Vec<String>,
+    /// The coin in which the merchant is paid out: a minimum belongs to a pair.
+    pub payout_coin: String,
+}
+
+/// A page shows them all, and each costs a question to the vendor every few minutes.
+pub const COINS_AT_MOST: usize = 20;
+
+impl Default for Payments {
+    fn default() -> Self {
+        let coins = ["btc", "eth", "usdttrc20", "ltc"];
+        Self { coins: coins.map(str::to_owned).to_vec(), payout_coin: "usdttrc20".to_owned() }
+    }
+}
+
 /// Everything that is wrong with a catalog, all at once.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
@@ -167,6 +235,37 @@ impl Catalog {
                 faults.push(format!("providers.{name}: base_url or base_url_env is needed"));
             }
         }
+        faults.extend(self.pack_faults());
+        faults
+    }
+
+    fn pack_faults(&self) -> Vec<String> {
+        let is_word = |text: &str| {
+            let is_fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            (1..=40).contains(&text.len()) && text.bytes().all(is_fine)
+        };
+        let mut faults = Vec::new();
+        for (slug, pack) in &self.packs {
+            if !is_word(slug) {
+                faults.push(format!("packs.{slug}: a slug has lower-case letters, digits and dashes"));
+            }
+            if !is_price(&pack.price_usd) {
+                faults.push(format!(
+                    "packs.{slug}: price_usd is a decimal number above 0 with at most six decimals, in quotes"
+                ));
+            }
+            // A tenth of the range: whatever is added to a balance then stays far from its end.
+            if pack.credits_micro <= 0 || pack.credits_micro > i64::MAX / 10 || pack.bonus_bps > 10_000 {
+                faults.push(format!("packs.{slug}: credits_micro starts at 1, bonus_bps ends at 10000"));
+            }
+            if pack.expires_days == Some(0) {
+                faults.push(format!("packs.{slug}: expires_days starts at 1; leave it out for never"));
+            }
+        }
+        let Payments { coins, payout_coin } = &self.payments;
+        if coins.len() > COINS_AT_MOST || !coins.iter().chain([payout_coin]).all(|coin| is_word(coin)) {
+            faults.push(format!("payments: at most {COINS_AT_MOST} coins, by the vendor's lower-case names"));
+        }
         faults
     }
 
@@ -195,6 +294,17 @@ impl Catalog {
     }
 }
 
+/// Digits, and perhaps a point and up to six more; not all of them zero.
+fn is_price(text: &str) -> bool {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    is_number(whole)
+        && is_number(decimals)
+        && whole.len() <= 9
+        && decimals.len() <= 6
+        && text.bytes().any(|byte| (b'1'..=b'9').contains(&byte))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,6 +314,41 @@ mod tests {
         let catalog = Catalog::parse(DEFAULT_TOML).expect("the default is checked here");
         assert!(catalog.dearest(&[Pool::Flagship]).output >= catalog.dearest(&[Pool::Cheap]).output);
         assert_eq!(catalog.pool_of("scripted-cheap"), Some(Pool::Cheap));
+    }
+
+    #[test]
+    fn the_default_packs_are_those_of_the_contract() {
+        let catalog = Catalog::parse(DEFAULT_TOML).expect("the default is checked here");
+        let total = |slug: &str| catalog.packs[slug].credits_micro + catalog.packs[slug].bonus_micro();
+        assert_eq!(
+            [total("starter"), total("standard"), total("premium")],
+            [5_000_000, 10_500_000, 27_500_000]
+        );
+        assert_eq!(catalog.packs, default_packs());
+        assert_eq!(catalog.payments, Payments::default());
+    }
+
+    #[test]
+    fn a_pack_that_cannot_be_sold_is_a_fault() {
+        let wrong = [
+            ("price_usd = \"10\"", "price_usd = \"ten\""),
+            ("price_usd = \"10\"", "price_usd = \"0.00\""),
+            ("price_usd = \"10\"", "price_usd = \"1.0000001\""),
+            ("credits_micro = 10000000", "credits_micro = 0"),
+            ("bonus_bps = 500", "bonus_bps = 10001"),
+            ("payout_coin = \"usdttrc20\"", "payout_coin = \"USDT\""),
+        ];
+        for (right, wrong) in wrong {
+            let text = DEFAULT_TOML.replace(right, wrong);
+            assert_ne!(text, DEFAULT_TOML, "{right}");
+            assert_eq!(Catalog::parse(&text).expect_err(wrong).0.len(), 1, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_bonus_rounds_down() {
+        let pack = |credits_micro| Pack { credits_micro, ..default_packs()["standard"].clone() };
+        assert_eq!([19, 20, 39].map(|credits| pack(credits).bonus_micro()), [0, 1, 1]);
     }
 
     #[test]

@@ -1,0 +1,223 @@
+//! What administrators do: each deed is written down, and a repair of money is asked for twice.
+//!
+//! What always holds: `admin_action` only grows; a confirmation serves one deed of one person, once, within
+//! [`CONFIRM_WITHIN`]. Deliberately absent: who may do what (the doors' access says so) and the deeds themselves.
+
+use sqlx::PgConnection;
+use time::{Duration, OffsetDateTime};
+use types::{Clock, CommunityId};
+use uuid::Uuid;
+
+/// Long enough to read what is about to happen, too short to be found in a log and used.
+pub const CONFIRM_WITHIN: Duration = Duration::minutes(5);
+/// A reason in characters: a sentence or two, for whoever reads the record later.
+pub const REASON_CHARACTERS_AT_MOST: usize = 500;
+/// Used and expired confirmations are kept this long, then dropped on the way: the record of the deed is elsewhere.
+const KEPT: Duration = Duration::days(1);
+
+/// Who did what to which thing, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deed<'a> {
+    /// `operator`, `command line`, or `key:` and a key's public id.
+    pub who: &'a str,
+    /// A word: `payment.reconcile`.
+    pub what: &'a str,
+    /// The thing it was done to.
+    pub target: &'a str,
+    /// In the person's own words, 1 to [`REASON_CHARACTERS_AT_MOST`] characters.
+    pub reason: &'a str,
+    /// Whose business it is; `None`: everybody's.
+    pub community: Option<CommunityId>,
+}
+
+/// A deed as the record shows it.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Recorded {
+    /// Its place in the record; later ones are larger.
+    pub id: i64,
+    /// When.
+    pub at: OffsetDateTime,
+    /// Who.
+    pub who: String,
+    /// What.
+    pub what: String,
+    /// To which thing.
+    pub target: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Writes a deed down, in the transaction that does it.
+pub async fn record(connection: &mut PgConnection, clock: &Clock, deed: Deed<'_>) -> Result<(), sqlx::Error> {
+    insert(connection, clock, deed, None).await
+}
+
+/// Writes a deed down that has an id of its own; the second time is a quiet success, as the deed itself is.
+pub async fn record_once(
+    connection: &mut PgConnection,
+    clock: &Clock,
+    deed: Deed<'_>,
+    id: &str,
+) -> Result<(), sqlx::Error> {
+    insert(connection, clock, deed, Some(id)).await
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    clock: &Clock,
+    deed: Deed<'_>,
+    once: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    let done = sqlx::query(
+        "insert into admin_action (id, at, who, what, target, reason, community_id, once)
+         values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict on constraint admin_action_once do nothing",
+    )
+    .bind(clock.big_id())
+    .bind(clock.now())
+    .bind(deed.who)
+    .bind(deed.what)
+    .bind(deed.target)
+    .bind(deed.reason)
+    .bind(deed.community.map(|community| community.0))
+    .bind(once)
+    .execute(connection)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(());
+    }
+    tracing::info!(who = deed.who, what = deed.what, target = deed.target, "an administrator acted");
+    Ok(())
+}
+
+/// The record, newest first, at most `limit` deeds before the id `before`; of one community, or (`None`) of all.
+pub async fn deeds(
+    connection: &mut PgConnection,
+    community: Option<CommunityId>,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Vec<Recorded>, sqlx::Error> {
+    sqlx::query_as(
+        "select id, at, who, what, target, reason from admin_action
+         where ($1::bigint is null or community_id = $1) and id < coalesce($2, 9223372036854775807)
+         order by id desc limit $3",
+    )
+    .bind(community.map(|community| community.0))
+    .bind(before)
+    .bind(limit)
+    .fetch_all(connection)
+    .await
+}
+
+/// A first request, answered: the second one brings the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confirmation {
+    /// Names the deed that was asked for.
+    pub token: Uuid,
+    /// Until when it serves.
+    pub expires_at: OffsetDateTime,
+}
+
+/// Takes note that somebody wants to do `deed`, and hands out the token with which they confirm it.
+pub async fn ask_twice(
+    connection: &mut PgConnection,
+    clock: &Clock,
+    deed: Deed<'_>,
+) -> Result<Confirmation, sqlx::Error> {
+    let now = clock.now();
+    sqlx::query("delete from confirmation where expires_at < $1")
+        .bind(now - KEPT)
+        .execute(&mut *connection)
+        .await?;
+    let confirmation = Confirmation { token: clock.uuid_v7(), expires_at: now + CONFIRM_WITHIN };
+    sqlx::query(
+        "insert into confirmation (id, who, what, target, reason, expires_at) values ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(confirmation.token)
+    .bind(deed.who)
+    .bind(deed.what)
+    .bind(deed.target)
+    .bind(deed.reason)
+    .bind(confirmation.expires_at)
+    .execute(connection)
+    .await?;
+    Ok(confirmation)
+}
+
+/// Uses a token up. `false`: it is unknown, used, too old, or was handed out for another deed or to somebody else.
+pub async fn confirm(
+    connection: &mut PgConnection,
+    clock: &Clock,
+    token: Uuid,
+    deed: Deed<'_>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "update confirmation set used_at = $6 where id = $1 and who = $2 and what = $3 and target = $4
+           and reason = $5 and used_at is null and expires_at > $6",
+    )
+    .bind(token)
+    .bind(deed.who)
+    .bind(deed.what)
+    .bind(deed.target)
+    .bind(deed.reason)
+    .bind(clock.now())
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use testing::postgres::TestDatabase;
+
+    use super::*;
+
+    const DEED: Deed<'_> = Deed {
+        who: "operator",
+        what: "payment.reconcile",
+        target: "5745459419",
+        reason: "the vendor says finished",
+        community: Some(CommunityId(7)),
+    };
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_token_serves_its_own_deed_once_and_for_five_minutes() {
+        let database = TestDatabase::new().await;
+        let clock = Clock::fixed(time::macros::datetime!(2026-03-14 12:00 UTC));
+        let mut connection = database.pool.acquire().await.expect("one");
+        let token = ask_twice(&mut connection, &clock, DEED).await.expect("asked").token;
+        for other in [
+            Deed { who: "key:abc", ..DEED },
+            Deed { what: "grant", ..DEED },
+            Deed { target: "1", ..DEED },
+            Deed { reason: "another", ..DEED },
+        ] {
+            assert!(!confirm(&mut connection, &clock, token, other).await.expect("asked"), "{other:?}");
+        }
+        assert!(!confirm(&mut connection, &clock, clock.uuid_v7(), DEED).await.expect("asked"));
+        assert!(confirm(&mut connection, &clock, token, DEED).await.expect("asked"));
+        assert!(!confirm(&mut connection, &clock, token, DEED).await.expect("asked"), "once");
+        let token = ask_twice(&mut connection, &clock, DEED).await.expect("asked").token;
+        clock.advance(CONFIRM_WITHIN);
+        assert!(!confirm(&mut connection, &clock, token, DEED).await.expect("asked"), "too late");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_record_only_grows_and_is_read_in_pages() {
+        let database = TestDatabase::new().await;
+        let clock = Clock::fixed(time::macros::datetime!(2026-03-14 12:00 UTC));
+        let mut connection = database.pool.acquire().await.expect("one");
+        for target in ["1", "2", "3"] {
+            record(&mut connection, &clock, Deed { target, ..DEED }).await.expect("written");
+            clock.advance(Duration::seconds(1));
+        }
+        let targets = |page: &[Recorded]| page.iter().map(|deed| deed.target.clone()).collect::<Vec<_>>();
+        let first = deeds(&mut connection, DEED.community, None, 2).await.expect("read");
+        assert_eq!(targets(&first), ["3", "2"]);
+        let next = deeds(&mut connection, DEED.community, Some(first[1].id), 2).await.expect("read");
+        assert_eq!(targets(&next), ["1"]);
+        assert!(deeds(&mut connection, Some(CommunityId(8)), None, 9).await.expect("read").is_empty());
+        for change in ["update admin_action set reason = 'x'", "delete from admin_action"] {
+            assert!(sqlx::query(change).execute(&database.owner_pool()).await.is_err(), "{change}");
+        }
+    }
+}
