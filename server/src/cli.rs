@@ -4,11 +4,15 @@
 //! a failure with 1, success with 0. Each command is a file of its own and does no more than read its arguments, call
 //! one function and print. Deliberately absent: settings as options; the environment has them all (`config`).
 
+mod admin_key;
+mod audit;
+mod books;
 mod check;
 mod config;
 mod console;
 mod doctor;
 mod faults;
+mod flags;
 mod grant;
 mod keys;
 mod log;
@@ -32,9 +36,9 @@ use console::Console;
 enum Exit {
     /// All is well.
     Done = 0,
-    /// It failed, or `doctor` has warnings.
+    /// It failed, `doctor` has warnings, or a check found something.
     Failed = 1,
-    /// The configuration is wrong, or `doctor` found a failure.
+    /// The configuration is wrong, `doctor` found a failure, or a file could not be read.
     Misconfigured = 2,
 }
 
@@ -70,6 +74,17 @@ enum Command {
     /// The configuration.
     #[command(subcommand)]
     Config(config::Command),
+    /// The audit trail.
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Do the books agree?
+    #[command(subcommand)]
+    Books(books::Command),
+    /// Switches that are turned while the service runs.
+    #[command(subcommand)]
+    Flags(flags::Command),
+    /// Make a key for the admin API of an account's community.
+    AdminKey(admin_key::Arguments),
     /// Give credits to an account.
     Grant(grant::Arguments),
     /// Print the version.
@@ -96,7 +111,11 @@ fn run(cli: Cli, source: Source, console: &mut Console<'_>) -> anyhow::Result<Ex
         Command::Doctor => doctor::run(&source, console),
         Command::Openapi => openapi::run(console),
         Command::Config(command) => config::run(command, &source, console),
-        Command::Grant(arguments) => grant::run(arguments, &source, console),
+        Command::Audit(command) => audit::run(command, &source, console),
+        Command::Books(command) => books::run(command, &source, console),
+        Command::Flags(command) => flags::run(command, &source, console),
+        Command::AdminKey(arguments) => admin_key::run(&arguments, &source, console),
+        Command::Grant(arguments) => grant::run(&arguments, &source, console),
         Command::Version => version::run(console),
     }
 }
@@ -104,4 +123,14 @@ fn run(cli: Cli, source: Source, console: &mut Console<'_>) -> anyhow::Result<Ex
 /// A runtime for one command.
 fn block_on<F: Future>(future: F) -> anyhow::Result<F::Output> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future))
+}
+
+/// A reason for the record of what administrators did.
+fn reason(text: &str) -> Result<String, String> {
+    let most = domain::admin::REASON_CHARACTERS_AT_MOST;
+    let text = text.trim();
+    match text.chars().count() {
+        count if (1..=most).contains(&count) => Ok(text.to_owned()),
+        _ => Err(format!("write 1 to {most} characters")),
+    }
 }

@@ -26,7 +26,7 @@ pub use network::{Network, Networks};
 pub use role::{BadRoles, Role, Roles};
 pub use secret::Secret;
 pub use settings::{
-    Database, Environment, Features, Log, LogFormat, Off, ProviderAccess, Settings, SigningKeys,
+    Database, Environment, Features, Log, LogFormat, Off, Payments, ProviderAccess, Settings, SigningKeys,
 };
 pub use source::{Origin, Source};
 pub use template::env_template;

@@ -5,6 +5,7 @@
 //! RFC 9457 elsewhere. Deliberately absent: rules about money or models, SQL, pages for people (`app`).
 
 mod accounts;
+mod admin;
 mod anthropic;
 mod body;
 mod caller;
@@ -12,6 +13,8 @@ mod conversation;
 mod exchange;
 mod fault;
 mod fields;
+mod flags;
+mod gate;
 mod keys;
 mod limits;
 mod models;
@@ -19,21 +22,24 @@ mod native;
 mod openai;
 pub mod openapi;
 mod ops;
+mod orders;
 mod plain;
 mod problem;
 mod rate;
 mod sentences;
 mod shared;
 mod stream;
+mod webhook;
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Extension, Router, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
+use pay::notice::IpnSecret;
 
 use self::caller::Access;
 use self::exchange::Asked;
@@ -55,7 +61,9 @@ pub struct AppState {
     pub service_keys: Arc<identity::ServiceKeys>,
     /// For `/metrics`.
     pub metrics: PrometheusHandle,
-    /// Opens `/metrics` to callers elsewhere.
+    /// What payment notices are signed with; `None`: this server has no payment processor.
+    pub ipn_secret: Option<IpnSecret>,
+    /// Opens the operator's routes, and `/metrics` to callers elsewhere.
     pub operator_token: Option<OperatorToken>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Networks,
@@ -78,7 +86,9 @@ pub(crate) struct App {
     checks: Vec<Check>,
     public_url: String,
     version: &'static str,
+    ipn_secret: Option<IpnSecret>,
     bodies: body::Budget,
+    gate: gate::Gate,
 }
 
 /// Whether a route stands in the OpenAPI document.
@@ -121,6 +131,24 @@ fn table() -> Vec<Row> {
         row(Method::GET,    "/api/v1/keys",                    Yes, keys::ACCESS,       get(keys::list)),
         row(Method::DELETE, "/api/v1/keys/{id}",               Yes, keys::ACCESS,       delete(keys::revoke)),
         row(Method::POST,   "/api/v1/keys/{id}/rotate",        Yes, keys::ACCESS,       post(keys::rotate)),
+        row(Method::GET,    "/api/v1/flags",                   Yes, Anyone,             get(flags::list)),
+        row(Method::GET,    "/api/v1/packs",                   Yes, Anyone,             get(orders::packs)),
+        row(Method::POST,   "/api/v1/orders",                  Yes, orders::ACCESS,     post(orders::create)),
+        row(Method::GET,    "/api/v1/orders/{id}",             Yes, orders::ACCESS,     get(orders::read)),
+        row(Method::POST,   "/api/v1/orders/{id}/payment",     Yes, orders::ACCESS,     post(orders::choose)),
+        row(Method::POST,   "/api/crypto/webhook",             Yes, webhook::ACCESS,    post(webhook::take)),
+        row(Method::GET,    "/api/v1/admin/community/{id}/usage",        Yes, admin::ACCESS, get(admin::usage::read)),
+        row(Method::GET,    "/api/v1/admin/community/{id}/billing",      Yes, admin::ACCESS, get(admin::billing::read)),
+        row(Method::GET,    "/api/v1/admin/community/{id}/audit",        Yes, admin::ACCESS, get(admin::audit::read)),
+        row(Method::GET,    "/api/v1/admin/community/{id}/conservation", Yes, admin::ACCESS, get(admin::conservation::read)),
+        row(Method::GET,    "/api/v1/admin/community/{id}/actions",      Yes, admin::ACCESS, get(admin::actions::list)),
+        row(Method::GET,    "/api/v1/admin/community/{id}/caps",         Yes, admin::ACCESS, get(admin::caps::read)),
+        row(Method::PUT,    "/api/v1/admin/community/{id}/caps",         Yes, admin::ACCESS, put(admin::caps::write)),
+        row(Method::POST,   "/api/v1/admin/community/{id}/grants",       Yes, admin::OPERATOR, post(admin::grants::create)),
+        row(Method::GET,    "/api/v1/admin/payments",                    Yes, admin::ACCESS, get(admin::payments::list)),
+        row(Method::POST,   "/api/v1/admin/payments/{id}/reconcile",     Yes, admin::ACCESS, post(admin::payments::reconcile)),
+        row(Method::GET,    "/api/v1/admin/reviews",                     Yes, admin::ACCESS, get(admin::reviews::list)),
+        row(Method::POST,   "/api/v1/admin/reviews/{id}/resolve",        Yes, admin::ACCESS, post(admin::reviews::resolve)),
         row(Method::GET,    "/health",                         Yes, Anyone,             get(ops::health)),
         row(Method::GET,    "/livez",                          Yes, Anyone,             get(ops::livez)),
         row(Method::GET,    "/readyz",                         Yes, Anyone,             get(ops::readyz)),
@@ -146,7 +174,9 @@ pub fn router(state: AppState) -> Router {
         checks: state.checks,
         public_url: state.public_url,
         version: state.version,
+        ipn_secret: state.ipn_secret,
         bodies: body::Budget::new(),
+        gate: gate::Gate::default(),
     });
     table()
         .into_iter()

@@ -11,6 +11,8 @@ mod engine;
 mod gateway;
 mod http;
 mod jobs;
+mod payments;
+mod proof;
 mod replay;
 mod welcome;
 
@@ -25,8 +27,9 @@ use types::Clock;
 
 use crate::config::{Role, Roles, Settings};
 
-pub use commands::{grant, migrate, seed};
+pub use commands::{admin_key, flags, grant, migrate, seed, set_flag};
 pub use database::MIGRATOR;
+pub use proof::{check_books, export_audit, resolve_violation, violations};
 
 /// Answers may end for so long after a stop was asked for: `stopTimeout` 120 s is Fargate's maximum (SPEC §13).
 pub(crate) const DRAIN: Duration = Duration::from_secs(110);
@@ -51,17 +54,27 @@ pub async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
         Some(socket) => socket.local_addr().context("a socket that listens has an address"),
         None => Ok(configured),
     };
-    let addresses = welcome::Addresses {
+    let mut addresses = welcome::Addresses {
         gateway: address(&gateway_socket, settings.listen)?,
         finn: address(&finn_socket, settings.finn_listen)?,
+        simulator: None,
     };
 
     let books = if roles.keep_books() { Some(database::open(&settings).await?) } else { None };
+    let mut simulator = None;
     let core = match &books {
-        Some(books) => Some(gateway::core(&settings, books, &clock, addresses.finn).await?),
+        Some(books) => {
+            let mut payments = payments::open(&settings, &clock, addresses.gateway).await?;
+            simulator = payments.simulator.take();
+            Some(gateway::core(&settings, books, &clock, addresses.finn, payments).await?)
+        }
         None => None,
     };
+    addresses.simulator = simulator.as_ref().map(|simulator| simulator.address);
     let mut tasks = tokio::task::JoinSet::new();
+    if let Some(simulator) = simulator {
+        tasks.spawn(simulator.serve(stopped(stop.clone())));
+    }
     if let Some(listener) = finn_socket {
         let engine = engine::build(&settings, &clock, addresses.gateway, &metrics).await?;
         tasks.spawn(finn::serve(listener, engine, stopped(stop.clone())));

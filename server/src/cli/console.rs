@@ -57,6 +57,11 @@ impl<'a> Console<'a> {
         self.out.flush()
     }
 
+    /// Where data goes, for a stream of it.
+    pub(super) fn data(&mut self) -> &mut dyn Write {
+        self.out
+    }
+
     /// Data as indented JSON.
     pub(super) fn json(&mut self, data: &impl Serialize) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(data)?;

@@ -8,13 +8,16 @@ use super::{Exit, block_on, faults, log};
 use crate::config::{Source, development};
 
 /// Its arguments.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct Arguments {
     /// The account's number, as sign-up and `GET /api/v1/usage` show it.
     #[arg(long)]
     account: AccountId,
     #[command(flatten)]
     amount: Amount,
+    /// Why, for the record.
+    #[arg(long, default_value = "granted on the command line", value_parser = super::reason)]
+    reason: String,
 }
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -28,12 +31,12 @@ struct Amount {
     micro: Option<MicroUsd>,
 }
 
-pub(super) fn run(arguments: Arguments, source: &Source, console: &mut Console<'_>) -> anyhow::Result<Exit> {
+pub(super) fn run(arguments: &Arguments, source: &Source, console: &mut Console<'_>) -> anyhow::Result<Exit> {
     let Some(mut settings) = faults::settings(source, console)? else { return Ok(Exit::Misconfigured) };
     let amount = arguments.amount.usd.or(arguments.amount.micro).expect("clap demands one of the two");
     log::start(&settings.log)?;
     development::complete(&mut settings)?;
-    block_on(crate::serve::grant(settings, arguments.account, amount))??;
+    block_on(crate::serve::grant(settings, arguments.account, amount, &arguments.reason))??;
     Ok(Exit::Done)
 }
 

@@ -59,12 +59,25 @@ fn the_command_line_is_sound() {
         "grant --account 5 --usd 0.0000001",
         "config",
         "keys",
+        "flags",
+        "flags set crypto on",
+        "flags set crypto_payments maybe",
+        "admin-key",
     ] {
         assert!(Cli::try_parse_from(std::iter::once("freeside").chain(line.split(' '))).is_err(), "{line}");
     }
-    for line in
-        ["serve", "serve --role finn", "migrate", "seed", "doctor --json", "grant --account 5 --micro 1"]
-    {
+    for line in [
+        "serve",
+        "serve --role finn",
+        "migrate",
+        "seed",
+        "doctor --json",
+        "grant --account 5 --micro 1",
+        "grant --account 5 --usd 1 --reason thanks",
+        "flags list --json",
+        "flags set FEATURE_CRYPTO_PAYMENTS_ENABLED off --reason drill",
+        "admin-key --account 5",
+    ] {
         assert!(Cli::try_parse_from(std::iter::once("freeside").chain(line.split(' '))).is_ok(), "{line}");
     }
 }
@@ -72,7 +85,16 @@ fn the_command_line_is_sound() {
 #[test]
 fn a_bad_configuration_ends_every_command_with_2_and_all_faults() {
     let wrong = [("FREESIDE_LISTEN", "here"), ("FREESIDE_LGO", "info")];
-    for line in ["serve", "migrate", "seed", "grant --account 5 --usd 1", "config check"] {
+    for line in [
+        "serve",
+        "migrate",
+        "seed",
+        "grant --account 5 --usd 1",
+        "admin-key --account 5",
+        "flags list",
+        "flags set api_keys off",
+        "config check",
+    ] {
         let seen = freeside(line, &wrong);
         assert_eq!(seen.exit, Ok(Exit::Misconfigured), "{line}");
         assert!(seen.out.is_empty(), "{line}: {}", seen.out);

@@ -1,6 +1,7 @@
 //! From texts to settings: all faults at once, or none.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::kind::{Flag, Kind};
 use super::role::{Role, Roles};
 use super::secret::Secret;
 use super::settings::{
-    Database, Environment, Features, Log, LogFormat, ProviderAccess, Settings, SigningKeys,
+    Database, Environment, Features, Log, LogFormat, Payments, ProviderAccess, Settings, SigningKeys,
 };
 use super::source::{Source, Values};
 use super::url::HttpUrl;
@@ -48,6 +49,7 @@ impl Settings {
         let providers = providers(&values, &catalog);
         let data_dir = source.path(values.required::<PathBuf>("FREESIDE_DATA_DIR"));
         let signing_keys = signing_keys(&mut values, &data_dir);
+        let payments = payments(&mut values, environment, &roles);
         let secret = |name: &str| values.text(name).map(Secret::new);
         let settings = Self {
             environment,
@@ -80,7 +82,11 @@ impl Settings {
             catalog_file,
             providers,
             scripted_pace: Duration::from_millis(values.required("FREESIDE_SCRIPTED_PACE_MS")),
+            payments,
             features: Features {
+                crypto_payments: values
+                    .optional("FEATURE_CRYPTO_PAYMENTS_ENABLED")
+                    .map_or(!is_production, |Flag(on)| on),
                 api_keys: values.optional("FEATURE_API_KEYS_ENABLED").map_or(!is_production, |Flag(on)| on),
             },
             warnings: Vec::new(),
@@ -196,6 +202,41 @@ fn signing_keys(values: &mut Values<'_>, data_dir: &Path) -> SigningKeys {
     SigningKeys::Folder(folder.unwrap_or_else(|| data_dir.join("keys")))
 }
 
+/// Half a merchant's account is a fault: without the key nothing is sold, without the secret nothing is credited.
+fn payments(values: &mut Values<'_>, environment: Environment, roles: &Roles) -> Payments {
+    const KEY: &str = "NOWPAYMENTS_API_KEY";
+    const SECRET: &str = "NOWPAYMENTS_IPN_SECRET";
+    let given = |values: &Values<'_>, name| values.text(name).map(Secret::new);
+    match (given(values, KEY), given(values, SECRET)) {
+        (Some(api_key), Some(ipn_secret)) => {
+            Payments::Vendor { api_url: values.required("NOWPAYMENTS_API_URL"), api_key, ipn_secret }
+        }
+        (None, None) if environment == Environment::Development && roles.has(Role::Gateway) => {
+            Payments::Simulator { listen: loopback(values, "FREESIDE_SIMULATOR_LISTEN") }
+        }
+        (None, None) => Payments::Off,
+        (Some(_), None) => half(values, SECRET, KEY),
+        (None, Some(_)) => half(values, KEY, SECRET),
+    }
+}
+
+/// Whoever reaches the simulator can press "pay".
+fn loopback(values: &mut Values<'_>, name: &str) -> SocketAddr {
+    let listen: SocketAddr = values.required(name);
+    if !listen.ip().is_loopback() {
+        values.fault(name, "is not an address of this machine alone", "Write 127.0.0.1 and a port.");
+    }
+    listen
+}
+
+fn half(values: &mut Values<'_>, missing: &str, given: &str) -> Payments {
+    if !values.was_given(missing) {
+        let fix = format!("Set it too, or take {given} away.");
+        values.fault(missing, format!("is missing beside {given}"), fix);
+    }
+    Payments::Off
+}
+
 const RANDOM: &str = "Set it to the output of `openssl rand -base64 48`.";
 
 fn demand_what_production_needs(values: &mut Values<'_>, roles: &Roles) {
@@ -270,6 +311,21 @@ fn worth_a_look(settings: &Settings) -> Vec<Finding> {
             ));
         }
         _ => {}
+    }
+    match &settings.payments {
+        Payments::Vendor { api_url, .. } if !api_url.is_secure_context() => warnings.push(Finding::new(
+            "NOWPAYMENTS_API_URL",
+            "is plain http, and the merchant's key crosses the network readable",
+            "Write https://, except for a simulator on this machine.",
+        )),
+        Payments::Simulator { .. } | Payments::Off if settings.given.contains_key("NOWPAYMENTS_API_URL") => {
+            warnings.push(Finding::new(
+                "NOWPAYMENTS_API_URL",
+                "has no effect without NOWPAYMENTS_API_KEY",
+                "Set the key and NOWPAYMENTS_IPN_SECRET, or take it away.",
+            ));
+        }
+        Payments::Vendor { .. } | Payments::Simulator { .. } | Payments::Off => {}
     }
     let answers = settings.roles.has(Role::Finn) && settings.environment == Environment::Production;
     if answers && !settings.has_real_provider() {

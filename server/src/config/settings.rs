@@ -63,6 +63,8 @@ pub struct Settings {
     pub providers: BTreeMap<String, ProviderAccess>,
     /// The pause between two pieces of a scripted answer.
     pub scripted_pace: Duration,
+    /// How credits are bought.
+    pub payments: Payments,
     /// First values of the switches; the table of flags goes before them.
     pub features: Features,
     /// Worth a look, and no reason to refuse.
@@ -145,11 +147,40 @@ pub struct ProviderAccess {
     pub is_on: bool,
 }
 
+/// How credits are bought.
+#[derive(Clone, Debug)]
+pub enum Payments {
+    /// Not at all: nobody has said how.
+    Off,
+    /// From a simulator in this process, clearly labelled: development without a merchant's key.
+    Simulator {
+        /// Where it should listen.
+        listen: SocketAddr,
+    },
+    /// At NOWPayments, or at what speaks its dialect.
+    Vendor {
+        /// Its address, without the version folder.
+        api_url: HttpUrl,
+        /// The merchant's key.
+        api_key: Secret,
+        /// What notices are signed with.
+        ipn_secret: Secret,
+    },
+}
+
 /// First values of the switches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
+    /// Credits may be bought.
+    pub crypto_payments: bool,
     /// Developers may sign up and make keys.
     pub api_keys: bool,
+}
+
+impl From<Features> for domain::flags::FirstValues {
+    fn from(features: Features) -> Self {
+        Self { crypto_payments: features.crypto_payments, api_keys: features.api_keys }
+    }
 }
 
 /// Something that is off, and the variable that turns it on.
@@ -190,6 +221,7 @@ impl Settings {
     fn is_on(&self, name: &str) -> bool {
         match name {
             "FEATURE_API_KEYS_ENABLED" => self.features.api_keys,
+            "FEATURE_CRYPTO_PAYMENTS_ENABLED" => self.features.crypto_payments,
             name => self.given.contains_key(name),
         }
     }

@@ -59,6 +59,8 @@ pub enum Group {
     Engine,
     /// Vendors of models.
     Providers,
+    /// How credits are bought.
+    Payments,
     /// First values of the switches.
     Features,
     /// Checked, not used yet.
@@ -67,12 +69,13 @@ pub enum Group {
 
 impl Group {
     /// All groups, in the order of the template.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Service,
         Self::Storage,
         Self::Keys,
         Self::Engine,
         Self::Providers,
+        Self::Payments,
         Self::Features,
         Self::Reserved,
     ];
@@ -85,7 +88,10 @@ impl Group {
             Self::Keys => "Keys of our own (development makes them in the data folder)",
             Self::Engine => "The inference engine",
             Self::Providers => "Model providers",
-            Self::Features => "Switches",
+            Self::Payments => "Payments (development sells through a local simulator)",
+            Self::Features => {
+                "Switches: first values; `freeside flags set` goes before them and needs no restart"
+            }
             Self::Reserved => "Reserved: checked, and without effect in this version",
         }
     }
@@ -345,12 +351,38 @@ pub const TABLE: &[Variable] = &[
         "Another server that speaks Anthropic's dialect. With the version folder.",
     )
     .example("https://api.anthropic.com/v1"),
+    Variable::new(Group::Payments, "NOWPAYMENTS_API_KEY", ANY_TEXT, Unset::Nothing, "The merchant's key at NOWPayments. Needs NOWPAYMENTS_IPN_SECRET beside it.")
+        .secret()
+        .example("…")
+        .turns_on("buying credits with crypto", "development sells through a simulator, production sells nothing"),
+    Variable::new(Group::Payments, "NOWPAYMENTS_IPN_SECRET", ANY_TEXT, Unset::Nothing, "Verifies payment notices: the IPN secret of the merchant's account.")
+        .secret()
+        .example("…"),
+    Variable::new(
+        Group::Payments,
+        "NOWPAYMENTS_API_URL",
+        Kind::HttpUrl,
+        Unset::Is("https://api.nowpayments.io"),
+        "The vendor, its sandbox, or a simulator. Without the version folder.",
+    )
+    .example("https://api-sandbox.nowpayments.io"),
+    Variable::new(
+        Group::Payments,
+        "FREESIDE_SIMULATOR_LISTEN",
+        Kind::Listen,
+        Unset::Is("127.0.0.1:3002"),
+        "Where development's payment simulator listens. When that is taken, any free port of this machine.",
+    ),
+    Variable::switch(
+        "FEATURE_CRYPTO_PAYMENTS_ENABLED",
+        "Credits may be bought. Off: no new order; payments of old ones still credit, and credits still spend.",
+    )
+    .turns_on("new orders", "payments of old orders still credit"),
     Variable::switch("FEATURE_API_KEYS_ENABLED", "Developers may sign up and make keys. Off: no new key; old ones work on.")
         .turns_on("sign-up and new API keys", "existing keys work on"),
     Variable::reserved("NATS_URL", Kind::NatsUrl, "usage reports", "NATS with JetStream; several servers with commas.")
         .secret()
         .example("nats://127.0.0.1:4222"),
-    Variable::reserved("FEATURE_CRYPTO_PAYMENTS_ENABLED", Kind::Flag, "payments", "Credits may be bought.").example("true"),
     Variable::reserved("FEATURE_WEB_CHAT_ENABLED", Kind::Flag, "web chat", "Widget, chat pages and sockets answer.").example("true"),
     Variable::reserved("FEATURE_PERSONALITY_ROUTING_ENABLED", Kind::Flag, "personalities", "An agent's personality chooses the pool.").example("true"),
     Variable::reserved("FEATURE_DISCORD_THREADS_ENABLED", Kind::Flag, "the Discord bot", "The bot opens threads.").example("true"),
@@ -362,10 +394,6 @@ pub const TABLE: &[Variable] = &[
     Variable::reserved("SIWE_SESSION_SECRET_PREVIOUS", SECRET_TEXT, "sign-in with a wallet", "Still verifies sessions for 24 hours after a change.")
         .secret()
         .example(PLACEHOLDER),
-    Variable::reserved("NOWPAYMENTS_API_KEY", ANY_TEXT, "payments", "The merchant's key.").secret().example("…"),
-    Variable::reserved("NOWPAYMENTS_IPN_SECRET", ANY_TEXT, "payments", "Verifies payment notices.").secret().example("…"),
-    Variable::reserved("NOWPAYMENTS_API_URL", Kind::HttpUrl, "payments", "The vendor, its sandbox, or a simulator.")
-        .example("https://api.nowpayments.io"),
     Variable::reserved("EVM_RPC_URL_<chain id>", Kind::RpcUrl, "ownership checks", "A node of the chain.")
         .secret()
         .example("https://rpc.example.org/v2/key"),

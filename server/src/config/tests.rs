@@ -60,7 +60,45 @@ fn an_empty_environment_is_a_development_of_everything() {
     assert_eq!(settings.signing_keys, SigningKeys::Folder(folder.0.join("data/keys")));
     assert!(settings.features.api_keys && settings.warnings.is_empty() && !settings.has_real_provider());
     let off: Vec<_> = settings.switched_off().iter().map(|off| off.variable).collect();
-    assert_eq!(off, ["DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"]);
+    assert_eq!(
+        off,
+        ["DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "NOWPAYMENTS_API_KEY"]
+    );
+}
+
+#[test]
+fn development_sells_through_a_simulator_and_production_sells_nothing_until_told() {
+    let folder = Folder::new();
+    let settings = folder.read(&[]).expect("nothing is needed");
+    assert!(settings.features.crypto_payments);
+    match settings.payments {
+        Payments::Simulator { listen } => assert!(listen.ip().is_loopback()),
+        other => panic!("{other:?}"),
+    }
+    let worker = folder.read(&[("FREESIDE_ROLE", "worker")]).expect("sound");
+    assert!(matches!(worker.payments, Payments::Off), "a simulator needs doors beside it");
+    let account = [("NOWPAYMENTS_API_KEY", LONG), ("NOWPAYMENTS_IPN_SECRET", LONG)];
+    let vendor = folder.read(&account).expect("a merchant's account");
+    match &vendor.payments {
+        Payments::Vendor { api_url, .. } => assert_eq!(api_url.as_str(), "https://api.nowpayments.io"),
+        other => panic!("{other:?}"),
+    }
+    assert!(!format!("{vendor:?}").contains("planted"));
+    for (half, missing) in [(0, "NOWPAYMENTS_IPN_SECRET"), (1, "NOWPAYMENTS_API_KEY")] {
+        let faults = folder.read(&[account[half]]).expect_err("half an account is none");
+        assert_eq!(names(&faults), [missing]);
+    }
+    let faults =
+        folder.read(&[("FREESIDE_SIMULATOR_LISTEN", "0.0.0.0:3002")]).expect_err("the network could pay");
+    assert_eq!(names(&faults), ["FREESIDE_SIMULATOR_LISTEN"]);
+    let plain = [account[0], account[1], ("NOWPAYMENTS_API_URL", "http://pay.example.org")];
+    let warned = folder.read(&plain).expect("sound").warnings;
+    assert_eq!(
+        warned.iter().map(|warning| warning.variable.as_str()).collect::<Vec<_>>(),
+        ["NOWPAYMENTS_API_URL"]
+    );
+    let alone = folder.read(&[("NOWPAYMENTS_API_URL", "https://pay.example.org")]).expect("sound").warnings;
+    assert_eq!(alone.len(), 1);
 }
 
 #[test]

@@ -70,6 +70,7 @@ pub(crate) struct RegisteredAnswer {
         (status = 201, description = "The key, shown this once", body = RegisteredAnswer),
         (status = 400, description = "The name cannot be right", body = problem::Problem, content_type = "application/problem+json"),
         (status = 429, description = "Three sign-ups an hour from one address, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Sign-up is switched off", body = problem::Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn register(
@@ -132,6 +133,7 @@ fn register_refused(error: RegisterError, asked: &Asked) -> Response {
         (status = 402, description = "No credits were bought or granted yet", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `keys`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "Ten keys are active", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "New keys are switched off", body = problem::Problem, content_type = "application/problem+json"),
     ),
     security(("api_key" = []), ("x_api_key" = []))
 )]
@@ -151,6 +153,7 @@ pub(crate) async fn upgrade(
                           count. Add credits, then ask again.";
             problem::respond(Shape::no_credit(detail), &asked)
         }
+        Err(UpgradeError::Off) => problem::respond(Shape::new_keys_off(), &asked),
         Err(UpgradeError::Key(error)) => keys::refused(error, &asked),
         Err(UpgradeError::Unexpected(error)) => problem::answer(Fault::Unexpected(error), &asked),
     }
@@ -273,7 +276,7 @@ pub(crate) async fn usage(
     }
 }
 
-fn range(days: &Days, today: Date) -> Result<(Date, Date), Fault> {
+pub(crate) fn range(days: &Days, today: Date) -> Result<(Date, Date), Fault> {
     let first = today.replace_day(1).expect("every month has a first day");
     let from = days.from.as_deref().map(|text| day("from", text)).transpose()?.unwrap_or(first);
     let to = days.to.as_deref().map(|text| day("to", text)).transpose()?.unwrap_or(today);

@@ -40,6 +40,11 @@ pub(crate) async fn read(budget: &Budget, parts: &Parts, body: Body, limit: usiz
         discard(body).await;
         return Err(Fault::WrongType);
     }
+    read_any(budget, body, limit).await
+}
+
+/// Like [`read`], whatever type the body says it is: its bytes are what is signed.
+pub(crate) async fn read_any(budget: &Budget, body: Body, limit: usize) -> Result<Whole, Fault> {
     match tokio::time::timeout(limits::BODY_READ, gather(budget, body, limit)).await {
         Ok(whole) => whole,
         Err(_) => Err(Fault::TooSlow),
@@ -93,6 +98,11 @@ async fn gather(budget: &Budget, mut body: Body, limit: usize) -> Result<Whole, 
 }
 
 impl Whole {
+    /// The bytes as they came.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Parses a JSON object into `T`, whose fields are raw JSON and are judged by the door.
     pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Fault> {
         parse(&self.bytes)

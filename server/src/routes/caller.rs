@@ -8,6 +8,7 @@ use axum::http::header::{AUTHORIZATION, HeaderName};
 use domain::turn::Refusal;
 use identity::{ApiKey, KeyRefusal, Scope};
 use ring::digest;
+use types::CommunityId;
 
 use super::exchange::Asked;
 use super::fault::Fault;
@@ -26,6 +27,56 @@ pub(crate) enum Access {
     Key(Scope),
     /// A peer on this machine, or the operator's token.
     Operator,
+    /// An API key with the scope `admin`, for its own community; or the operator's token, for all.
+    Admin,
+    /// The operator's token: a peer on this machine is not enough where money is made.
+    OperatorToken,
+}
+
+/// Who administers.
+#[derive(Clone, Debug)]
+pub(crate) enum Administrator {
+    /// Whoever holds the operator's token: everything.
+    Operator,
+    /// A key with the scope `admin`: its own community.
+    OfCommunity(Arc<ApiKey>),
+}
+
+impl Administrator {
+    /// How the record of deeds names them.
+    pub(crate) fn who(&self) -> String {
+        match self {
+            Self::Operator => "operator".to_owned(),
+            Self::OfCommunity(key) => format!("key:{}", key.public_id),
+        }
+    }
+
+    /// The one community that they may see; `None`: all.
+    pub(crate) fn community(&self) -> Option<CommunityId> {
+        match self {
+            Self::Operator => None,
+            Self::OfCommunity(key) => Some(key.community),
+        }
+    }
+
+    /// Whether `community` is theirs to administer.
+    pub(crate) fn may(&self, community: CommunityId) -> bool {
+        self.community().is_none_or(|own| own == community)
+    }
+}
+
+/// Who administers, by the operator's token or a key with the scope `admin`.
+///
+/// A wrong token is looked at as a key, and so counts among the address's failures.
+pub(crate) async fn administrator(
+    app: &App,
+    asked: &Asked,
+    headers: &HeaderMap,
+) -> Result<Administrator, Fault> {
+    if has_operator_token(app, headers) {
+        return Ok(Administrator::Operator);
+    }
+    key(app, asked, headers, Access::Key(Scope::Admin)).await.map(Administrator::OfCommunity)
 }
 
 /// The caller's key, when it is good and has the scope that the route's [`Access`] names.
@@ -45,7 +96,7 @@ pub(crate) async fn key(
     })?;
     match access {
         Access::Key(scope) if !key.scopes.contains(scope) => Err(Fault::NoScope { scope: scope.as_str() }),
-        Access::Key(_) | Access::Anyone | Access::Operator => Ok(key),
+        Access::Key(_) | Access::Anyone | Access::Operator | Access::Admin | Access::OperatorToken => Ok(key),
     }
 }
 
@@ -102,10 +153,13 @@ impl OperatorToken {
     }
 }
 
+fn has_operator_token(app: &App, headers: &HeaderMap) -> bool {
+    app.operator_token.as_ref().is_some_and(|token| bearer(headers).is_some_and(|text| token.is(text)))
+}
+
 /// Whether the caller is the operator: on this machine, or with the token.
 pub(crate) fn is_operator(app: &App, asked: &Asked, headers: &HeaderMap) -> bool {
-    asked.local
-        || app.operator_token.as_ref().is_some_and(|token| bearer(headers).is_some_and(|text| token.is(text)))
+    asked.local || has_operator_token(app, headers)
 }
 
 #[cfg(test)]

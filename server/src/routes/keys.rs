@@ -9,6 +9,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use domain::accounts::CreateKeyError;
 use identity::{ApiKey, ApiKeyRow, KeyError, KeyKind, KeyLimits, KeyRequest, NewKey, Scope, Scopes};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -139,6 +140,7 @@ pub(crate) struct KeyList {
         (status = 401, description = "No key, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `keys`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "Ten keys are active", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "New keys are switched off", body = problem::Problem, content_type = "application/problem+json"),
     ),
     security(("api_key" = []), ("x_api_key" = []))
 )]
@@ -157,9 +159,10 @@ pub(crate) async fn create(
         Ok(wish) => wish,
         Err(fault) => return problem::answer(fault, &asked),
     };
-    match app.ctx.keys.create(wish).await {
+    match domain::accounts::create_key(&app.ctx, wish).await {
         Ok(made) => shared::json_with(StatusCode::CREATED, HeaderMap::new(), &MadeKey::from(made)),
-        Err(error) => refused(error, &asked),
+        Err(CreateKeyError::Off) => problem::respond(Shape::new_keys_off(), &asked),
+        Err(CreateKeyError::Key(error)) => refused(error, &asked),
     }
 }
 

@@ -6,6 +6,10 @@ use std::time::Duration;
 pub(crate) const INFERENCE_BODY_BYTES: usize = 4 * 1024 * 1024;
 /// Any other body: the largest we ask for is a handful of short fields.
 pub(crate) const SMALL_BODY_BYTES: usize = 64 * 1024;
+/// A payment notice: the vendor's own are below 2 KiB (SPEC §3).
+pub(crate) const NOTICE_BODY_BYTES: usize = 64 * 1024;
+/// A payment notice is answered within 3 s or the vendor gives up (SPEC §3); half a second is for the way.
+pub(crate) const NOTICE: Duration = Duration::from_millis(2_500);
 /// All bodies being read at once: ten thousand slow clients together hold no more than this.
 pub(crate) const BODIES_IN_FLIGHT_BYTES: usize = 256 * 1024 * 1024;
 /// A body arrives whole within this time: 4 MiB at 140 KB/s.

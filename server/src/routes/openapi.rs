@@ -14,7 +14,7 @@ use utoipa::openapi::{Components, OpenApi as Document};
 use utoipa::{Modify, OpenApi};
 
 use super::plain::{self, escape};
-use super::{App, accounts, anthropic, keys, models, native, openai, ops};
+use super::{App, accounts, admin, anthropic, flags, keys, models, native, openai, ops, orders, webhook};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +29,10 @@ use super::{App, accounts, anthropic, keys, models, native, openai, ops};
         native::inference, native::invoke,
         accounts::register, accounts::upgrade, accounts::usage, accounts::budget,
         keys::create, keys::list, keys::revoke, keys::rotate,
+        flags::list, orders::packs, orders::create, orders::read, orders::choose, webhook::take,
+        admin::usage::read, admin::billing::read, admin::audit::read, admin::conservation::read, admin::actions::list,
+        admin::caps::read, admin::caps::write, admin::grants::create, admin::payments::list, admin::payments::reconcile,
+        admin::reviews::list, admin::reviews::resolve,
         ops::health, ops::livez, ops::readyz, ops::metrics, ops::version, ops::jwks, json,
     ),
     tags(
@@ -37,6 +41,8 @@ use super::{App, accounts, anthropic, keys, models, native, openai, ops};
         (name = "native", description = "Our own inference doors"),
         (name = "developers", description = "Sign-up, upgrade, usage and budget"),
         (name = "keys", description = "API keys"),
+        (name = "payments", description = "Buying credits, and the processor's notices"),
+        (name = "admin", description = "For administrators of a community and for the operator"),
         (name = "operations", description = "Health, readiness, metrics, public keys"),
     ),
     modifiers(&Credentials)
@@ -191,7 +197,7 @@ mod tests {
         for row in table().iter().filter(|row| row.documented == Documented::Yes) {
             let path = row.path.replace("{*", "{");
             let operation = &document["paths"][&path][row.method.as_str().to_lowercase()];
-            let needs = matches!(row.access, Access::Key(_) | Access::Operator);
+            let needs = row.access != Access::Anyone;
             assert_eq!(operation["security"].is_array(), needs, "{} {path}", row.method);
         }
     }

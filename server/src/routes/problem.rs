@@ -53,7 +53,18 @@ kinds! {
     OWING "debt-to-settle" 402 "Money is owed from an earlier answer",
     FROZEN "account-frozen" 403 "The account is frozen",
     RATE_LIMITED "rate-limited" 429 "Too many requests",
-    SIGN_UP_OFF "sign-up-off" 503 "Sign-up is switched off",
+    SIGN_UP_OFF "sign-up-off" 503 "Sign-up and new keys are switched off",
+    BAD_SIGNATURE "bad-signature" 401 "The notice's signature does not fit",
+    PAYMENTS_OFF "payments-off" 503 "Buying credits is switched off",
+    PAYMENTS_UNAVAILABLE "payments-unavailable" 503 "The payment processor cannot be asked now",
+    UNKNOWN_PACK "pack-not-found" 404 "There is no such pack",
+    UNKNOWN_COIN "coin-not-offered" 400 "The coin is not on offer",
+    BELOW_MINIMUM "below-minimum" 409 "The pack is below the coin's minimum",
+    ORDER_DONE "order-done" 409 "The order takes no further payment",
+    IN_FLIGHT "request-in-flight" 409 "The same request is being answered",
+    KEY_REUSED "idempotency-key-reused" 422 "The idempotency key was used for another request",
+    NOT_CONFIRMED "not-confirmed" 409 "The deed has to be confirmed",
+    MINTING_STOPPED "minting-stopped" 503 "No credits are added while the books are checked",
     ENGINE_UNAVAILABLE "engine-unavailable" 503 "Inference temporarily unavailable",
     ENGINE_FAILED "engine-failed" 502 "The model failed",
     ENGINE_TIMEOUT "engine-timeout" 504 "The model did not answer in time",
@@ -245,8 +256,87 @@ impl Shape {
         Self::new(SIGN_UP_OFF, detail).retry(Retry::Useless)
     }
 
+    pub(crate) fn new_keys_off() -> Self {
+        let detail = "New keys are switched off here for now. Keys that were made before work as ever, and can be rotated.";
+        Self::new(SIGN_UP_OFF, detail).retry(Retry::Useless)
+    }
+
     pub(crate) fn no_credit(detail: impl Into<String>) -> Self {
         Self::new(INSUFFICIENT_CREDITS, detail).retry(Retry::Useless)
+    }
+
+    /// The caller may not do this, whatever its scopes.
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(FORBIDDEN, detail).retry(Retry::Useless)
+    }
+
+    /// A notice that is not the vendor's.
+    pub(crate) fn bad_signature(detail: impl Into<String>) -> Self {
+        Self::new(BAD_SIGNATURE, detail)
+    }
+
+    /// A body that cannot be read, in a door's own words.
+    pub(crate) fn unreadable(detail: impl Into<String>) -> Self {
+        Self::new(UNREADABLE, detail)
+    }
+
+    /// Nobody can buy credits now.
+    pub(crate) fn payments_off(detail: impl Into<String>) -> Self {
+        Self::new(PAYMENTS_OFF, detail).retry(Retry::Useless)
+    }
+
+    /// It could not be done in time, and nothing is lost.
+    pub(crate) fn payments_unavailable(detail: impl Into<String>, retry_after_s: u64) -> Self {
+        Self::new(PAYMENTS_UNAVAILABLE, detail).retry(Retry::after_seconds(retry_after_s))
+    }
+
+    /// No pack of that name.
+    pub(crate) fn unknown_pack(detail: impl Into<String>) -> Self {
+        Self::new(UNKNOWN_PACK, detail)
+    }
+
+    /// No coin of that name.
+    pub(crate) fn unknown_coin(detail: impl Into<String>) -> Self {
+        Self::new(UNKNOWN_COIN, detail).with(|problem| problem.field = Some("currency".to_owned()))
+    }
+
+    /// The pack costs less than the coin carries.
+    pub(crate) fn below_minimum(detail: impl Into<String>) -> Self {
+        Self::new(BELOW_MINIMUM, detail).retry(Retry::Useless)
+    }
+
+    /// The order is paid, paid back, or has payments enough.
+    pub(crate) fn order_done(detail: impl Into<String>) -> Self {
+        Self::new(ORDER_DONE, detail).retry(Retry::Useless)
+    }
+
+    /// SPEC §13: the first request is still being answered.
+    pub(crate) fn in_flight() -> Self {
+        let detail = "A request with this Idempotency-Key is being answered right now. Wait for its answer, or send it \
+                      again in a few seconds to read the same one.";
+        Self::new(IN_FLIGHT, detail).retry(Retry::Useless)
+    }
+
+    /// SPEC §13: the same key with another body.
+    pub(crate) fn key_reused() -> Self {
+        let detail = "This Idempotency-Key came with another request in the last 24 hours. Choose a new key for a new request.";
+        Self::new(KEY_REUSED, detail).retry(Retry::Useless)
+    }
+
+    /// A deed that has to be asked for twice.
+    pub(crate) fn not_confirmed(detail: impl Into<String>) -> Self {
+        Self::new(NOT_CONFIRMED, detail).retry(Retry::Useless)
+    }
+
+    /// The account is frozen while its books are checked.
+    pub(crate) fn frozen() -> Self {
+        Self::new(FROZEN, sentences::FROZEN).retry(Retry::Useless)
+    }
+
+    /// The sums of all accounts differ: nothing is minted until a person has looked.
+    pub(crate) fn minting_stopped() -> Self {
+        let detail = "The books are being checked, and no credits are added until that is done. Nothing is lost; try later.";
+        Self::new(MINTING_STOPPED, detail).retry(Retry::after_seconds(60))
     }
 
     fn retry(self, retry: Retry) -> Self {

@@ -1,13 +1,19 @@
-//! The commands that open the books for a moment: migrate, seed, grant.
+//! The commands that open the books for a moment: migrate, seed, grant, a key for an administrator, turning a switch.
 
 use std::io::Write as _;
 
 use anyhow::Context;
-use ledger::{NEVER, Op, Source};
-use types::{AccountId, Clock, LotId, MicroUsd};
+use domain::flags::{self, Flag, Flags, Standing, Turn};
+use domain::grants::{self, Grant};
+use ledger::NEVER;
+use types::{AccountId, Clock, MicroUsd};
 
+use super::payments::Payments;
 use super::{database, gateway, welcome};
 use crate::config::Settings;
+
+/// Who acts, in the record of what administrators did.
+const COMMAND_LINE: &str = "command line";
 
 /// Brings the database to this version's schema.
 pub async fn migrate(settings: Settings) -> anyhow::Result<()> {
@@ -20,7 +26,8 @@ pub async fn migrate(settings: Settings) -> anyhow::Result<()> {
 /// Fills a development database with a demo developer, and shows its key.
 pub async fn seed(settings: Settings) -> anyhow::Result<()> {
     let books = database::open(&settings).await?;
-    let core = gateway::core(&settings, &books, &Clock::system(), settings.finn_listen).await?;
+    let clock = Clock::system();
+    let core = gateway::core(&settings, &books, &clock, settings.finn_listen, Payments::none()).await?;
     match welcome::demo_key(&settings, &core.ctx).await? {
         Some(demo) => writeln!(std::io::stdout(), "{}", demo.secret.reveal())?,
         None => writeln!(std::io::stderr(), "there are developers already: nothing was changed")?,
@@ -29,22 +36,49 @@ pub async fn seed(settings: Settings) -> anyhow::Result<()> {
     books.close().await
 }
 
-/// Gives `amount` to `account` as a granted lot.
-pub async fn grant(settings: Settings, account: AccountId, amount: MicroUsd) -> anyhow::Result<()> {
+/// Every switch as it stands.
+pub async fn flags(settings: Settings) -> anyhow::Result<Vec<Standing>> {
+    let books = database::open(&settings).await?;
+    let standing = Flags::new(settings.features.into()).standing(&books.pool).await?;
+    books.close().await?;
+    Ok(standing)
+}
+
+/// Turns a switch; every process follows within seconds.
+pub async fn set_flag(settings: Settings, flag: Flag, turn: Turn, reason: &str) -> anyhow::Result<()> {
+    let books = database::open(&settings).await?;
+    flags::set(&books.pool, &Clock::system(), flag, turn, COMMAND_LINE, reason).await?;
+    books.close().await
+}
+
+/// Makes a key for the admin API of the account's community, and prints it once.
+pub async fn admin_key(settings: Settings, account: AccountId, reason: &str) -> anyhow::Result<()> {
     let books = database::open(&settings).await?;
     let clock = Clock::system();
-    let mut tx = books.pool.begin().await?;
-    let key = ledger::report::find_account(&mut tx, account).await?;
+    let key = ledger::report::find_account(&mut *books.pool.acquire().await?, account).await?;
     let key = key.with_context(|| format!("there is no account {account}"))?;
-    let op = Op::Mint {
-        key,
-        id: LotId(clock.uuid_v7()),
-        source: Source::Grant,
-        amount: amount.0,
-        expires_at: NEVER,
-    };
-    ledger::post(&mut tx, &clock, &op).await?;
-    tx.commit().await?;
+    let core = gateway::core(&settings, &books, &clock, settings.finn_listen, Payments::none()).await?;
+    let made = domain::accounts::admin_key(&core.ctx, key, COMMAND_LINE, reason).await;
+    core.finish().await;
+    writeln!(std::io::stdout(), "{}", made?.secret.reveal())?;
+    books.close().await
+}
+
+/// Gives `amount` to `account` as a granted lot.
+pub async fn grant(
+    settings: Settings,
+    account: AccountId,
+    amount: MicroUsd,
+    reason: &str,
+) -> anyhow::Result<()> {
+    let books = database::open(&settings).await?;
+    let clock = Clock::system();
+    let key = ledger::report::find_account(&mut *books.pool.acquire().await?, account).await?;
+    let key = key.with_context(|| format!("there is no account {account}"))?;
+    let idempotency_key = clock.uuid_v7().to_string();
+    let idempotency_key = idempotency_key.as_str();
+    let grant = Grant { key, amount, expires_at: NEVER, idempotency_key, who: COMMAND_LINE, reason };
+    grants::give(&books.pool, &clock, grant).await?;
     writeln!(std::io::stdout(), "granted ${} to account {account}", amount.to_usd())?;
     books.close().await
 }

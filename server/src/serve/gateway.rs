@@ -5,19 +5,23 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use axum::Router;
+use domain::flags::{Flag, Flags};
 use identity::{KeyRing, Limits, Peppers, ServiceKeyError, ServiceKeys};
 use ledger::{Lease, Ledger, Writers};
 use metrics_exporter_prometheus::PrometheusHandle;
+use pay::notice::IpnSecret;
 use types::Clock;
 
 use super::database::{self, Books, MIGRATOR};
-use crate::config::{Environment, Settings};
+use super::payments::Payments;
+use crate::config::{self, Environment, Settings};
 use crate::routes::{self, AppState, Check, OperatorToken};
 
 /// The domain of this process and what keeps it alive.
 pub(crate) struct Core {
     pub(crate) ctx: Arc<domain::Ctx>,
     service_keys: Arc<ServiceKeys>,
+    ipn_secret: Option<IpnSecret>,
     writers: Writers,
     lease: Lease,
 }
@@ -41,6 +45,7 @@ pub(crate) async fn core(
     books: &Books,
     clock: &Clock,
     finn: SocketAddr,
+    payments: Payments,
 ) -> anyhow::Result<Core> {
     let service_keys = Arc::new(service_keys(settings, clock)?);
     let peppers = settings.peppers.iter().map(|(version, secret)| (*version, secret.into())).collect();
@@ -58,6 +63,9 @@ pub(crate) async fn core(
     let engine =
         domain::engine::Engine::new(&settings.finn_url_at(finn), Arc::clone(&service_keys), clock.clone())
             .context("LOA_FINN_URL")?;
+    let flags = Flags::new(settings.features.into());
+    // Before a door opens: a switch that was turned off stays off over a restart.
+    flags.follow(&books.pool).await?;
     let ctx = domain::Ctx {
         clock: clock.clone(),
         db: books.pool.clone(),
@@ -68,11 +76,12 @@ pub(crate) async fn core(
         engine,
         owner: lease.owner(),
         price_version,
-        sign_up: settings.features.api_keys,
+        flags,
+        payments: payments.domain,
         live: domain::turn::Live::default(),
         sandbox: domain::sandbox::Minted::default(),
     };
-    Ok(Core { ctx: Arc::new(ctx), service_keys, writers, lease })
+    Ok(Core { ctx: Arc::new(ctx), service_keys, ipn_secret: payments.ipn_secret, writers, lease })
 }
 
 /// The signing keys; development makes its first one itself.
@@ -113,13 +122,27 @@ pub(crate) fn router(
         metrics: metrics.clone(),
         operator_token: settings.operator_token.as_ref().map(|token| OperatorToken::new(token.reveal())),
         trusted_proxies: settings.trusted_proxies.clone(),
-        checks: checks(&core.ctx),
+        ipn_secret: core.ipn_secret.clone(),
+        checks: checks(&core.ctx, payments_said(settings)),
         public_url: settings.public_url_at(bound).trim_end_matches('/').to_owned(),
         version: env!("CARGO_PKG_VERSION"),
     })
 }
 
-fn checks(ctx: &Arc<domain::Ctx>) -> Vec<Check> {
+/// What readiness says of payments while they are open.
+fn payments_said(settings: &Settings) -> Result<&'static str, &'static str> {
+    match settings.payments {
+        config::Payments::Off => {
+            Err("off: NOWPAYMENTS_API_KEY and NOWPAYMENTS_IPN_SECRET turn buying credits on, \
+             and FEATURE_CRYPTO_PAYMENTS_ENABLED=true opens it")
+        }
+        config::Payments::Simulator { .. } => Ok("open, at the payment simulator: no money moves"),
+        config::Payments::Vendor { .. } => Ok("open"),
+    }
+}
+
+fn checks(ctx: &Arc<domain::Ctx>, payments: Result<&'static str, &'static str>) -> Vec<Check> {
+    let for_payments = Arc::clone(ctx);
     let (for_schema, for_engine, for_ledger) = (Arc::clone(ctx), Arc::clone(ctx), Arc::clone(ctx));
     vec![
         Check::new("database", move || {
@@ -156,6 +179,18 @@ fn checks(ctx: &Arc<domain::Ctx>) -> Vec<Check> {
                     Ok(_) | Err(_) => Err("the writer does not answer".to_owned()),
                 }
             }
+        }),
+        // Never a reason to take a process out of service: answers go on, and so do old orders.
+        Check::new("payments", move || {
+            let is_open = for_payments.flags.is_on(Flag::CryptoPayments);
+            let said = match (payments, is_open) {
+                (Ok(open), true) => open,
+                (Ok(_), false) => {
+                    "closed: `freeside flags set crypto_payments on` opens new orders; old ones still credit"
+                }
+                (Err(off), _) => off,
+            };
+            async move { Ok(said.to_owned()) }
         }),
     ]
 }

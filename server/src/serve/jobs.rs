@@ -1,11 +1,15 @@
-//! What runs beside the requests: following changes, sweeping orphans, checking the books, reviving PostgreSQL.
+//! What runs beside the requests: following changes, sweeping orphans and expired lots, checking the books, asking about
+//! payments, reviving PostgreSQL.
 //!
-//! Every job may run in any number of processes at once: what it does is idempotent.
+//! Every job may run in any number of processes at once: what it does is idempotent, or claimed row by row.
+//! Deliberately absent: whoever sends what stands in `outbox`. That is a message to a buyer on Discord or Telegram, and
+//! comes with those doors; until then it waits there, and an order says the same.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Ctx;
+use domain::order::Poller;
 use ledger::Checker;
 use tokio::task::JoinSet;
 
@@ -14,14 +18,22 @@ use crate::config::{Role, Roles, Settings};
 
 /// SPEC §13: a change reaches every process within 500 ms, so a revocation reaches a stream within 1 s.
 const FOLLOW: Duration = Duration::from_millis(500);
+/// A switch is in force within 60 s (SPEC §12); looking at its small table each second costs nothing worth saving.
+const FLAGS: Duration = Duration::from_secs(1);
 /// `last_used_at` is at most 60 s old.
 const LAST_USED: Duration = Duration::from_secs(30);
 /// A look for owners whose lease has run out; more often where leases are shorter than twice this.
 const SWEEP: Duration = Duration::from_secs(5);
 /// A look at what this process holds and no longer works on.
 const OWN_HOLDS: Duration = Duration::from_mins(1);
-/// SPEC §13: the incremental check of the books.
-const CHECK: Duration = Duration::from_secs(15);
+/// SPEC §13 wants the books looked at every 15 s, and a violation seen within them: the look itself takes its time too.
+const CHECK: Duration = Duration::from_secs(10);
+/// Lots that are due, of accounts that nobody uses: what a balance shows is at most this much too high.
+const EXPIRE: Duration = Duration::from_mins(1);
+/// SPEC §13: the books in full, from the first journal row on. A process that starts more often looks more often.
+const CHECK_ALL: Duration = Duration::from_hours(24);
+/// The poller says itself when it wants its next step; this is how often it is asked.
+const POLL: Duration = Duration::from_millis(500);
 /// A dead embedded PostgreSQL is back within about a second.
 const REVIVE: Duration = Duration::from_secs(1);
 /// A hold younger than this may be one whose turn has not taken its place yet.
@@ -37,6 +49,7 @@ pub(crate) fn start(
     ctx: &Arc<Ctx>,
     books: &Books,
 ) {
+    every(tasks, FLAGS, ctx, |ctx| async move { Ok(ctx.flags.follow(&ctx.db).await?) });
     if roles.has(Role::Gateway) {
         every(tasks, FOLLOW, ctx, |ctx| async move { Ok(ctx.keys.poll_changes().await?) });
         every(tasks, LAST_USED, ctx, |ctx| async move { Ok(ctx.keys.flush_last_used().await?) });
@@ -47,6 +60,14 @@ pub(crate) fn start(
             ledger::sweep_dead_owners(&ctx.db, &ctx.ledger).await?;
             Ok(())
         });
+        every(tasks, EXPIRE, ctx, |ctx| async move {
+            ledger::expire_due_lots(&ctx.db, &ctx.ledger, &ctx.clock).await?;
+            Ok(())
+        });
+        every(tasks, CHECK_ALL, ctx, |ctx| async move { check_all(&ctx).await });
+        if ctx.payments.vendor.is_some() {
+            tasks.spawn(poll(Arc::clone(ctx)));
+        }
         let checker = Arc::new(tokio::sync::Mutex::new(Checker::default()));
         every(tasks, CHECK, ctx, move |ctx| {
             let checker = Arc::clone(&checker);
@@ -84,6 +105,50 @@ where
             }
         }
     });
+}
+
+/// Asks the payment processor about payments, step by step, when the poller wants to.
+async fn poll(ctx: Arc<Ctx>) {
+    /// After a failure of the books: they are busy or away.
+    const AFTER_FAILURE: time::Duration = time::Duration::seconds(15);
+    let Some(vendor) = &ctx.payments.vendor else { return };
+    let mut poller = Poller::default();
+    let mut ticks = tokio::time::interval(POLL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut next_at = ctx.clock.now();
+    loop {
+        ticks.tick().await;
+        if ctx.clock.now() < next_at {
+            continue;
+        }
+        next_at = match poller.step(&ctx.db, &ctx.clock, vendor).await {
+            Ok(step) => step.next_at,
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "payments could not be asked about; it is tried again"
+                );
+                ctx.clock.now() + AFTER_FAILURE
+            }
+        };
+    }
+}
+
+/// Reads the whole of the books. What it finds is the guard's to act upon: it looks at the same accounts every 15 s.
+async fn check_all(ctx: &Ctx) -> anyhow::Result<()> {
+    let differences = ledger::check_everything(&ctx.db).await?;
+    metrics::gauge!("ledger_full_check_differences")
+        .set(f64::from(u32::try_from(differences.len()).unwrap_or(u32::MAX)));
+    metrics::counter!("ledger_full_checks_total").increment(1);
+    for difference in &differences {
+        let key = difference.key;
+        tracing::error!(community = %key.community, account = %key.account, what = %difference.what, "the full check of the books found a difference");
+    }
+    for fault in ledger::audit::check_chains(&ctx.db, None).await? {
+        tracing::error!(%fault, "the full check of the books found a broken audit chain");
+    }
+    Ok(())
 }
 
 /// Releases holds of this process that no turn of it works on: none should ever be found.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use domain::Ctx;
+use domain::flags::Flag;
 use identity::ShownOnce;
 
 use super::database::Books;
@@ -14,6 +15,8 @@ use crate::config::{Environment, Role, Roles, Settings};
 pub(crate) struct Addresses {
     pub(crate) gateway: SocketAddr,
     pub(crate) finn: SocketAddr,
+    /// The payment simulator's page, when this process runs one.
+    pub(crate) simulator: Option<SocketAddr>,
 }
 
 /// The key of the demo developer, made with the first start of a development database.
@@ -23,7 +26,7 @@ pub(crate) struct Demo {
 
 /// Signs the demo developer up when nobody has signed up yet.
 pub(crate) async fn demo_key(settings: &Settings, ctx: &Ctx) -> anyhow::Result<Option<Demo>> {
-    if settings.environment == Environment::Production || !ctx.sign_up {
+    if settings.environment == Environment::Production || !ctx.flags.is_on(Flag::ApiKeys) {
         return Ok(None);
     }
     if !domain::accounts::nobody_yet(ctx).await? {
@@ -81,6 +84,10 @@ pub(crate) fn print(
     }
     if !settings.has_real_provider() {
         writeln!(out, "  Answers    scripted text: no model is connected yet")?;
+    }
+    if let Some(simulator) = addresses.simulator {
+        let url = paint.link(&format!("http://{simulator}"));
+        writeln!(out, "  Payments   {url}  (payment simulator: no money moves)")?;
     }
     if roles.has(Role::Gateway) {
         try_it(&mut out, paint, public, demo)?;

@@ -63,6 +63,13 @@ impl House {
         }
     }
 
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Ask<'_> {
+        Ask {
+            body: body.to_string().into(),
+            ..self.ask("PUT", path).header("content-type", "application/json")
+        }
+    }
+
     pub(crate) fn ask(&self, method: &str, path: &str) -> Ask<'_> {
         let request = Request::builder().method(method).uri(path).header("host", self.address.to_string());
         Ask { house: self, request, body: Bytes::new() }

@@ -12,6 +12,9 @@ use identity::{
 };
 use ledger::{AccountKey, Ledger, Op, Source};
 use metrics_exporter_prometheus::PrometheusBuilder;
+use pay::notice::IpnSecret;
+use pay::nowpayments::Client;
+use pay::simulator::{self, Running, Simulator};
 use server::routes::{AppState, Check, OperatorToken, router};
 use testing::postgres::TestDatabase;
 use time::OffsetDateTime;
@@ -22,6 +25,10 @@ use types::{AccountId, Clock, CommunityId, LotId, MicroUsd};
 
 /// A chunk each 20 ms is what people see; tests do not wait.
 const PACE: Duration = Duration::ZERO;
+/// The operator's token of a house.
+pub(crate) const OPERATOR: &str = "operator";
+/// What the house has at the payment processor.
+const API_KEY: &str = "a merchant's key for tests";
 /// How long a condition may take to come true on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -29,6 +36,10 @@ pub(crate) struct House {
     pub(crate) address: SocketAddr,
     pub(crate) ctx: Arc<Ctx>,
     pub(crate) database: TestDatabase,
+    /// The payment processor of this house.
+    pub(crate) simulator: Running,
+    /// What its notices are signed with.
+    pub(crate) ipn_secret: IpnSecret,
     _lease: ledger::Lease,
     _service_keys: tempfile::TempDir,
     _servers: JoinSet<()>,
@@ -70,6 +81,12 @@ impl House {
             ledger::report::price_version(&mut connection, "{}", clock.now()).await.expect("stored");
         let pepper = BTreeMap::from([(1, Secret::new("a pepper for tests that is long enough"))]);
         let peppers = Peppers::new(pepper).expect("long enough");
+        let ipn_secret = IpnSecret::new("an IPN secret for tests").expect("not blank");
+        let simulated = simulator::Settings::new(API_KEY, ipn_secret.clone(), clock.clone());
+        let simulator = Simulator::start(simulated).await.expect("a port");
+        let vendor = Client::new(&simulator.url(), API_KEY, clock.clone()).expect("a URL");
+        let payments =
+            domain::order::Payments::new(Some(vendor), format!("http://{address}/api/crypto/webhook"));
         let ctx = Arc::new(Ctx {
             keys: KeyRing::new(database.pool.clone(), peppers, clock.clone()),
             limits: Limits::new(clock.clone()),
@@ -81,7 +98,8 @@ impl House {
             ledger,
             catalog,
             price_version,
-            sign_up: true,
+            payments,
+            flags: domain::flags::Flags::new(domain::flags::FirstValues::ALL_ON),
             live: domain::turn::Live::default(),
             sandbox: domain::sandbox::Minted::default(),
         });
@@ -89,7 +107,8 @@ impl House {
             ctx: Arc::clone(&ctx),
             service_keys,
             metrics: PrometheusBuilder::new().build_recorder().handle(),
-            operator_token: Some(OperatorToken::new("operator")),
+            ipn_secret: Some(ipn_secret.clone()),
+            operator_token: Some(OperatorToken::new(OPERATOR)),
             trusted_proxies: "127.0.0.1".parse().expect("an address"),
             checks: vec![Check::new("books", || async { Ok("open".to_owned()) })],
             public_url: format!("http://{address}"),
@@ -99,7 +118,16 @@ impl House {
         let front = front.tap_io(|stream| stream.set_nodelay(true).expect("a fresh socket"));
         servers
             .spawn(async move { axum::serve(front, service).await.expect("it serves until it is dropped") });
-        Self { address, ctx, database, _lease: lease, _service_keys: folder, _servers: servers }
+        Self {
+            address,
+            ctx,
+            database,
+            simulator,
+            ipn_secret,
+            _lease: lease,
+            _service_keys: folder,
+            _servers: servers,
+        }
     }
 
     /// A developer with a live key and `credit`.
@@ -170,6 +198,19 @@ impl House {
 
     pub(crate) fn today(&self) -> OffsetDateTime {
         self.ctx.clock.now()
+    }
+
+    /// A key with the scope `admin` of the payer's own community.
+    pub(crate) async fn admin_of(&self, payer: &Payer) -> String {
+        let request = KeyRequest {
+            community: payer.key.community,
+            account: payer.key.account,
+            name: "admin".to_owned(),
+            kind: KeyKind::Live,
+            scopes: [identity::Scope::Admin].into_iter().collect(),
+            limits: KeyLimits { requests_per_minute: 10_000, tokens_per_day: 1_000_000 },
+        };
+        self.ctx.keys.create(request).await.expect("a key").secret.reveal().to_owned()
     }
 }
 

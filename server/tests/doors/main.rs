@@ -4,9 +4,12 @@
 //! is `end2end/sdk`'s to show.
 
 mod abuse;
+mod admin;
 mod client;
 mod dialects;
 mod house;
 mod keys;
 mod money;
 mod operations;
+mod orders;
+mod webhook;

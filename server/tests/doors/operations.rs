@@ -52,6 +52,9 @@ async fn every_route_that_needs_a_key_says_so() {
             if path.contains("register") {
                 continue; // it would make a developer
             }
+            if path.contains("webhook") {
+                continue; // its signature is its credential: `webhook.rs`
+            }
             let at = path.replace("{id}", "x");
             let reply = house.ask(&method.to_uppercase(), &at).send().await;
             assert_eq!(reply.status == 401, asks_for_key, "{method} {path}: {}", reply.status);
@@ -62,7 +65,7 @@ async fn every_route_that_needs_a_key_says_so() {
             }
         }
     }
-    assert_eq!(refused, 13);
+    assert_eq!(refused, 28);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -95,16 +95,23 @@ impl Client {
         body: Bytes,
         headers: &[(&str, &str)],
     ) -> Reply {
-        let (response, line) = self.open_any(method, path, body, headers).await.expect("it answers");
+        self.try_send(method, path, body, headers).await.expect("it answers")
+    }
+
+    /// The same; an error when the connection breaks.
+    pub(crate) async fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Bytes,
+        headers: &[(&str, &str)],
+    ) -> anyhow::Result<Reply> {
+        let (response, line) = self.open_any(method, path, body, headers).await?;
         let (head, body) = response.into_parts();
-        let bytes = tokio::time::timeout(PATIENCE, body.collect())
-            .await
-            .expect("it goes on")
-            .expect("whole")
-            .to_bytes();
+        let bytes = tokio::time::timeout(PATIENCE, body.collect()).await.expect("it goes on")?.to_bytes();
         drop(line);
         let text = String::from_utf8(bytes.to_vec()).expect("text");
-        Reply { status: head.status.as_u16(), headers: head.headers, text }
+        Ok(Reply { status: head.status.as_u16(), headers: head.headers, text })
     }
 
     /// Opens a streamed answer; the error of a connection that breaks before its head.

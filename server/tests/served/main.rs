@@ -10,6 +10,8 @@ mod crash;
 mod cut_client;
 mod embedded;
 mod money;
+mod payments;
+mod proof;
 mod provider;
 mod revocation;
 mod sdk;

@@ -1,0 +1,326 @@
+//! Payments that hang, and the repair of one: the vendor is asked, and the answer is applied as a notice would be.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use domain::admin::Deed;
+use domain::order::{self, Applied, ApplyError, ReconcileError, StuckPayment};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use types::{AccountId, CommunityId, MicroUsd};
+use utoipa::{IntoParams, ToSchema};
+
+use super::super::caller::{self, Administrator};
+use super::super::exchange::Asked;
+use super::super::fault::Fault;
+use super::super::fields::Field;
+use super::super::orders::moment;
+use super::super::problem::{self, Shape};
+use super::super::{App, body, limits, shared};
+use super::{Asking, ConfirmationAnswer, Paging};
+
+/// A payment id is the vendor's number, or nearly.
+const PAYMENT_ID_BYTES: usize = 128;
+/// What the record calls a repair.
+const RECONCILE: &str = "payment.reconcile";
+
+/// Which payments.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WhichPayments {
+    /// `stuck`: a deposit was seen half an hour ago, and nothing is credited.
+    status: Option<String>,
+}
+
+/// Payments that hang.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PaymentList {
+    /// The longest first.
+    payments: Vec<StuckAnswer>,
+    /// Ask for the next page with it; null on the last.
+    next_cursor: Option<String>,
+    /// When this was read.
+    data_as_of: String,
+}
+
+/// A payment that hangs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StuckAnswer {
+    /// The processor's id.
+    payment_id: String,
+    /// Its order.
+    order_id: String,
+    /// Whose order.
+    #[schema(value_type = String)]
+    community_id: CommunityId,
+    /// Whose account.
+    #[schema(value_type = String)]
+    account_id: AccountId,
+    /// The highest status that was told.
+    status: &'static str,
+    /// Paid, and only the credits are missing.
+    is_paid: bool,
+    /// The coin.
+    currency: Option<String>,
+    /// How many coins were asked for, as decimal text.
+    pay_amount: Option<String>,
+    /// How many came, as decimal text.
+    actually_paid: Option<String>,
+    /// When it was made.
+    created_at: String,
+    /// When the money was first seen.
+    deposit_at: String,
+    /// When the processor was last asked.
+    polled_at: Option<String>,
+}
+
+impl From<StuckPayment> for StuckAnswer {
+    fn from(payment: StuckPayment) -> Self {
+        Self {
+            payment_id: payment.payment_id,
+            order_id: payment.order.to_string(),
+            community_id: payment.community,
+            account_id: payment.account,
+            status: payment.status.as_str(),
+            is_paid: payment.is_paid,
+            currency: payment.coin,
+            pay_amount: payment.pay_amount,
+            actually_paid: payment.actually_paid,
+            created_at: moment(payment.created_at),
+            deposit_at: moment(payment.deposit_at),
+            polled_at: payment.polled_at.map(moment),
+        }
+    }
+}
+
+/// Payments that hang: money was seen, and nothing is credited.
+#[utoipa::path(
+    get, path = "/api/v1/admin/payments", tag = "admin", operation_id = "listStuckPayments",
+    params(WhichPayments, Paging),
+    responses(
+        (status = 200, description = "The payments; a community's own for its administrators, all for the operator", body = PaymentList),
+        (status = 400, description = "A parameter cannot be right", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key or token, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope `admin`", body = problem::Problem, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
+)]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(asked): Extension<Asked>,
+    which: Result<Query<WhichPayments>, QueryRejection>,
+    paging: Result<Query<Paging>, QueryRejection>,
+    request: Request,
+) -> Response {
+    let headers = request.headers();
+    let read = async {
+        let who = caller::administrator(&app, &asked, headers).await?;
+        let (which, paging) = (super::query(which)?, super::query(paging)?);
+        if which.status.as_deref() != Some("stuck") {
+            return Err(Fault::field(
+                "status",
+                "This has to be \"stuck\": other payments stand in their orders.",
+            ));
+        }
+        let (limit, after) = (paging.limit()?, paging.cursor(read_cursor)?);
+        let mut connection = app.ctx.db.acquire().await.map_err(unexpected)?;
+        let after = after.as_ref().map(|(at, id)| (*at, id.as_str()));
+        let found = order::stuck(&mut connection, &app.ctx.clock, who.community(), after, limit).await;
+        Ok((found.map_err(unexpected)?, limit))
+    };
+    match read.await {
+        Ok((found, limit)) => {
+            let next_cursor = super::next_cursor(&found, limit, cursor_of);
+            let payments = found.into_iter().map(StuckAnswer::from).collect();
+            let data_as_of = moment(app.ctx.clock.now());
+            shared::json(HeaderMap::new(), &PaymentList { payments, next_cursor, data_as_of })
+        }
+        Err(fault) => problem::answer(fault, &asked),
+    }
+}
+
+fn cursor_of(payment: &StuckPayment) -> String {
+    format!("{}.{}", payment.deposit_at.unix_timestamp_nanos() / 1_000, payment.payment_id)
+}
+
+fn read_cursor(text: &str) -> Option<(OffsetDateTime, String)> {
+    let (micros, id) = text.split_once('.')?;
+    let nanos = micros.parse::<i64>().ok().map(i128::from)? * 1_000;
+    Some((OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?, id.to_owned()))
+}
+
+/// A repair.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct ReconcileBody<'a> {
+    /// Why, for the record: 1 to 500 characters.
+    #[serde(borrow)]
+    #[schema(value_type = String, required = true, example = "the buyer shows a finished transaction")]
+    reason: Field<'a>,
+    /// Of the first answer; absent the first time.
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>, format = Uuid)]
+    confirmation: Field<'a>,
+}
+
+/// What a repair did.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReconciledAnswer {
+    /// The processor's id.
+    payment_id: String,
+    /// Its order.
+    order_id: Option<String>,
+    /// How the order stands now.
+    status: Option<&'static str>,
+    /// Micro-USD credited by this repair, bonus included.
+    #[schema(value_type = String)]
+    minted_micro: MicroUsd,
+    /// Micro-USD taken back by this repair.
+    #[schema(value_type = String)]
+    reversed_micro: MicroUsd,
+    /// It is paid, and is credited once the books are checked.
+    is_held_up: bool,
+    /// What a person has to look at since.
+    reviews_opened: Vec<&'static str>,
+}
+
+impl ReconciledAnswer {
+    fn new(payment_id: String, applied: &Applied) -> Self {
+        Self {
+            payment_id,
+            order_id: applied.order.map(|order| order.to_string()),
+            status: applied.status.map(order::Status::as_str),
+            minted_micro: applied.minted,
+            reversed_micro: applied.reversed,
+            is_held_up: applied.is_held_up,
+            reviews_opened: applied.opened.iter().map(|review| review.as_str()).collect(),
+        }
+    }
+}
+
+/// Asks the processor about a payment and applies the answer. Asked for twice, and recorded with its reason.
+#[utoipa::path(
+    post, path = "/api/v1/admin/payments/{id}/reconcile", tag = "admin", operation_id = "reconcilePayment",
+    params(("id" = String, Path, description = "The processor's id of the payment")),
+    request_body = ReconcileBody<'static>,
+    responses(
+        (status = 200, description = "Asked and applied", body = ReconciledAnswer),
+        (status = 202, description = "Send it again with this confirmation", body = ConfirmationAnswer),
+        (status = 400, description = "A field cannot be right", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key or token, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope `admin`", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such payment that you administer", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The confirmation does not serve", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The processor did not answer, or the books are busy; with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
+)]
+pub(crate) async fn reconcile(
+    State(app): State<Arc<App>>,
+    Extension(asked): Extension<Asked>,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let (parts, incoming) = request.into_parts();
+    let read = async {
+        let who = caller::administrator(&app, &asked, &parts.headers).await?;
+        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let body: ReconcileBody<'_> = whole.parse()?;
+        let (reason, token) =
+            (super::reason("reason", body.reason)?, super::confirmation(body.confirmation)?);
+        let id = id.ok().map(|Path(id)| id).filter(|id| id.len() <= PAYMENT_ID_BYTES);
+        let id = id.ok_or_else(no_payment)?;
+        let community = community_of(&app, &who, &id).await?;
+        let name = who.who();
+        let deed = Deed { who: &name, what: RECONCILE, target: &id, reason: &reason, community };
+        let will = format!("ask the payment processor about payment {id} and apply its answer");
+        let asking = super::ask_twice(&app, token, deed, will).await?;
+        Ok((asking, id, name, reason))
+    };
+    let (id, who, reason) = match read.await {
+        Ok((Asking::Confirmed, id, who, reason)) => (id, who, reason),
+        Ok((Asking::First(answer), ..)) => {
+            return shared::json_with(StatusCode::ACCEPTED, HeaderMap::new(), &answer);
+        }
+        Ok((Asking::Wrong, ..)) => {
+            return problem::respond(Shape::not_confirmed(super::not_confirmed()), &asked);
+        }
+        Err(fault) => return problem::answer(fault, &asked),
+    };
+    let Some(vendor) = app.ctx.payments.vendor.as_ref() else {
+        let detail = "This server has no payment processor to ask: NOWPAYMENTS_API_KEY names one.";
+        return problem::respond(Shape::payments_off(detail), &asked);
+    };
+    match order::reconcile(&app.ctx.db, &app.ctx.clock, vendor, &id, &who, &reason).await {
+        Ok(applied) => shared::json(HeaderMap::new(), &ReconciledAnswer::new(id, &applied)),
+        Err(error) => refused(error, &asked),
+    }
+}
+
+/// The community that a payment belongs to, if this administrator may see it. What no order of ours explains is the
+/// operator's alone.
+async fn community_of(
+    app: &App,
+    who: &Administrator,
+    payment_id: &str,
+) -> Result<Option<CommunityId>, Fault> {
+    let mut connection = app.ctx.db.acquire().await.map_err(unexpected)?;
+    let community = order::community_of_payment(&mut connection, payment_id).await.map_err(unexpected)?;
+    match (who, community) {
+        (Administrator::Operator, community) => Ok(community),
+        (Administrator::OfCommunity(_), Some(community)) if who.may(community) => Ok(Some(community)),
+        (Administrator::OfCommunity(_), _) => Err(no_payment()),
+    }
+}
+
+fn no_payment() -> Fault {
+    Fault::NotFound { message: "There is no such payment that you administer.".to_owned() }
+}
+
+fn unexpected(error: sqlx::Error) -> Fault {
+    Fault::Unexpected(error.into())
+}
+
+fn refused(error: ReconcileError, asked: &Asked) -> Response {
+    match error {
+        ReconcileError::NoPayment => problem::answer(no_payment(), asked),
+        ReconcileError::Vendor(error) => {
+            let detail = format!(
+                "The payment processor did not answer: {error}. Nothing was changed; try again later."
+            );
+            problem::respond(Shape::payments_unavailable(detail, 30), asked)
+        }
+        ReconcileError::Apply(error) => not_applied(error, asked),
+    }
+}
+
+/// What is said when the books did not take an answer or a decision.
+pub(super) fn not_applied(error: ApplyError, asked: &Asked) -> Response {
+    match error {
+        ApplyError::Busy(_) => {
+            let detail = "The books are busy. Nothing was changed; try again in a few seconds.";
+            problem::respond(Shape::payments_unavailable(detail, 5), asked)
+        }
+        ApplyError::Unexpected(error) => problem::answer(Fault::Unexpected(error), asked),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn a_cursor_leads_back_to_its_place() {
+        let at = datetime!(2026-03-14 12:00:00.000123 UTC);
+        let text = format!("{}.{}", at.unix_timestamp_nanos() / 1_000, "57.45");
+        assert_eq!(read_cursor(&text), Some((at, "57.45".to_owned())));
+        for bad in ["", "1", "x.1", "99999999999999999999.1"] {
+            assert_eq!(read_cursor(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The queue of what a person has to look at, and the decisions about it.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use domain::admin::Deed;
+use domain::order::{self, Resolution, ResolveError, ReviewItem, ReviewState, Which};
+use serde::{Deserialize, Serialize};
+use types::{CommunityId, MicroUsd};
+use utoipa::{IntoParams, ToSchema};
+
+use super::super::accounts::required;
+use super::super::caller::{self, Administrator};
+use super::super::exchange::Asked;
+use super::super::fault::Fault;
+use super::super::fields::Field;
+use super::super::orders::moment;
+use super::super::problem::{self, Shape};
+use super::super::{App, body, limits, shared};
+use super::payments::not_applied;
+use super::{Asking, ConfirmationAnswer, Paging};
+
+/// Which items.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WhichReviews {
+    /// `open` (also when absent) or `all`.
+    state: Option<String>,
+}
+
+/// The queue.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReviewList {
+    /// Oldest first.
+    reviews: Vec<ReviewAnswer>,
+    /// Ask for the next page with it; null on the last.
+    next_cursor: Option<String>,
+    /// When this was read.
+    data_as_of: String,
+}
+
+/// Something that a person has to look at, or has.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReviewAnswer {
+    /// Its number.
+    id: String,
+    /// `partially_paid`, `overpay`, `child_payment`, `wrong_currency`, `wrong_price`, `unknown_status`, `unknown_order` or
+    /// `other_order`.
+    kind: &'static str,
+    /// The processor's payment.
+    payment_id: String,
+    /// The unknown status, or the other order; else empty.
+    detail: String,
+    /// The order, if one of ours is meant.
+    order_id: Option<String>,
+    /// Whose order.
+    #[schema(value_type = Option<String>)]
+    community_id: Option<CommunityId>,
+    /// `open`, `overtaken`, `credited` or `dismissed`.
+    state: &'static str,
+    /// When it was opened.
+    opened_at: String,
+    /// When it was closed.
+    closed_at: Option<String>,
+    /// Who closed it.
+    closed_by: Option<String>,
+    /// What they wrote.
+    note: Option<String>,
+}
+
+impl From<ReviewItem> for ReviewAnswer {
+    fn from(item: ReviewItem) -> Self {
+        let (state, closed_at, by) = match item.state {
+            ReviewState::Open => ("open", None, None),
+            ReviewState::Overtaken { at } => ("overtaken", Some(at), None),
+            ReviewState::Credited(by) => ("credited", Some(by.at), Some((by.who, by.note))),
+            ReviewState::Dismissed(by) => ("dismissed", Some(by.at), Some((by.who, by.note))),
+        };
+        let (closed_by, note) = by.unzip();
+        Self {
+            id: item.id.to_string(),
+            kind: item.kind.as_str(),
+            payment_id: item.payment_id,
+            detail: item.detail,
+            order_id: item.order.map(|order| order.to_string()),
+            community_id: item.community,
+            state,
+            opened_at: moment(item.opened_at),
+            closed_at: closed_at.map(moment),
+            closed_by,
+            note,
+        }
+    }
+}
+
+/// What a person has to look at: odd payments, overpayments, notices that no order explains.
+#[utoipa::path(
+    get, path = "/api/v1/admin/reviews", tag = "admin", operation_id = "listReviews",
+    params(WhichReviews, Paging),
+    responses(
+        (status = 200, description = "The queue; a community's own for its administrators, all for the operator", body = ReviewList),
+        (status = 400, description = "A parameter cannot be right", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key or token, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope `admin`", body = problem::Problem, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
+)]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(asked): Extension<Asked>,
+    which: Result<Query<WhichReviews>, QueryRejection>,
+    paging: Result<Query<Paging>, QueryRejection>,
+    request: Request,
+) -> Response {
+    let headers = request.headers();
+    let read = async {
+        let who = caller::administrator(&app, &asked, headers).await?;
+        let (query, paging) = (super::query(which)?, super::query(paging)?);
+        let which = match query.state.as_deref() {
+            None | Some("open") => Which::Open,
+            Some("all") => Which::All,
+            Some(_) => return Err(Fault::field("state", "This has to be open or all.")),
+        };
+        let limit = paging.limit()?;
+        let after = paging.cursor(|text| text.parse().ok())?.unwrap_or(0);
+        let mut connection = app.ctx.db.acquire().await.map_err(unexpected)?;
+        let found = order::reviews(&mut connection, who.community(), which, after, limit).await;
+        Ok((found.map_err(unexpected)?, limit))
+    };
+    match read.await {
+        Ok((found, limit)) => {
+            let next_cursor = super::next_cursor(&found, limit, |item| item.id.to_string());
+            let reviews = found.into_iter().map(ReviewAnswer::from).collect();
+            let data_as_of = moment(app.ctx.clock.now());
+            shared::json(HeaderMap::new(), &ReviewList { reviews, next_cursor, data_as_of })
+        }
+        Err(fault) => problem::answer(fault, &asked),
+    }
+}
+
+/// A decision.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct ResolveBody<'a> {
+    /// `credit` (an overpayment: a lot of the pack's whole worth) or `dismiss`.
+    #[serde(borrow)]
+    #[schema(value_type = String, required = true, example = "dismiss")]
+    resolution: Field<'a>,
+    /// Why, for the record: 1 to 500 characters.
+    #[serde(borrow)]
+    #[schema(value_type = String, required = true)]
+    note: Field<'a>,
+    /// Of the first answer; absent the first time.
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>, format = Uuid)]
+    confirmation: Field<'a>,
+}
+
+/// What a decision did.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ResolvedAnswer {
+    /// The item as it is now.
+    review: ReviewAnswer,
+    /// Micro-USD credited by it.
+    #[schema(value_type = String)]
+    credited_micro: MicroUsd,
+}
+
+/// Decides about a review item. Asked for twice, and recorded with its note.
+#[utoipa::path(
+    post, path = "/api/v1/admin/reviews/{id}/resolve", tag = "admin", operation_id = "resolveReview",
+    params(("id" = String, Path, description = "The item's number")),
+    request_body = ResolveBody<'static>,
+    responses(
+        (status = 200, description = "Decided", body = ResolvedAnswer),
+        (status = 202, description = "Send it again with this confirmation", body = ConfirmationAnswer),
+        (status = 400, description = "A field cannot be right", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key or token, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope `admin`", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such item that you administer", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The item is closed, is no overpayment, or the confirmation does not serve", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The books are busy; with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
+)]
+pub(crate) async fn resolve(
+    State(app): State<Arc<App>>,
+    Extension(asked): Extension<Asked>,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let (parts, incoming) = request.into_parts();
+    let read = async {
+        let who = caller::administrator(&app, &asked, &parts.headers).await?;
+        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let body: ResolveBody<'_> = whole.parse()?;
+        let (resolution, word) = match required("resolution", body.resolution)?.as_str() {
+            "credit" => (Resolution::Credit, "credit"),
+            "dismiss" => (Resolution::Dismiss, "dismiss"),
+            _ => return Err(Fault::field("resolution", "This has to be credit or dismiss.")),
+        };
+        let (note, token) = (super::reason("note", body.note)?, super::confirmation(body.confirmation)?);
+        let item = item_of(&app, &who, id).await?;
+        let name = who.who();
+        let what = format!("review.{word}");
+        let target = item.id.to_string();
+        let deed =
+            Deed { who: &name, what: &what, target: &target, reason: &note, community: item.community };
+        let will =
+            format!("{word} review item {} ({}) of payment {}", item.id, item.kind.as_str(), item.payment_id);
+        let asking = super::ask_twice(&app, token, deed, will).await?;
+        Ok((asking, item.id, resolution, name, note))
+    };
+    let (id, resolution, who, note) = match read.await {
+        Ok((Asking::Confirmed, id, resolution, who, note)) => (id, resolution, who, note),
+        Ok((Asking::First(answer), ..)) => {
+            return shared::json_with(StatusCode::ACCEPTED, HeaderMap::new(), &answer);
+        }
+        Ok((Asking::Wrong, ..)) => {
+            return problem::respond(Shape::not_confirmed(super::not_confirmed()), &asked);
+        }
+        Err(fault) => return problem::answer(fault, &asked),
+    };
+    match order::resolve(&app.ctx.db, &app.ctx.clock, id, resolution, &who, &note).await {
+        Ok(resolved) => {
+            let answer = ResolvedAnswer { review: resolved.item.into(), credited_micro: resolved.credited };
+            shared::json(HeaderMap::new(), &answer)
+        }
+        Err(ResolveError::NoItem) => problem::answer(no_item(), &asked),
+        Err(ResolveError::Closed(_)) => {
+            problem::respond(Shape::conflict("The item is closed: nothing was changed."), &asked)
+        }
+        Err(ResolveError::NotAnOverpayment) => {
+            let detail =
+                "Only an overpayment can be credited here. For anything else an operator grants credits.";
+            problem::respond(Shape::conflict(detail), &asked)
+        }
+        Err(ResolveError::Apply(error)) => not_applied(error, &asked),
+    }
+}
+
+/// The item, if this administrator may see it. What belongs to no community is the operator's alone.
+async fn item_of(
+    app: &App,
+    who: &Administrator,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<ReviewItem, Fault> {
+    let id: i64 = id.ok().and_then(|Path(id)| id.parse().ok()).ok_or_else(no_item)?;
+    let mut connection = app.ctx.db.acquire().await.map_err(unexpected)?;
+    let item = order::review(&mut connection, id).await.map_err(unexpected)?.ok_or_else(no_item)?;
+    let is_theirs = match (who, item.community) {
+        (Administrator::Operator, _) => true,
+        (Administrator::OfCommunity(_), Some(community)) => who.may(community),
+        (Administrator::OfCommunity(_), None) => false,
+    };
+    if is_theirs { Ok(item) } else { Err(no_item()) }
+}
+
+fn no_item() -> Fault {
+    Fault::NotFound { message: "There is no such review item that you administer.".to_owned() }
+}
+
+fn unexpected(error: sqlx::Error) -> Fault {
+    Fault::Unexpected(error.into())
+}

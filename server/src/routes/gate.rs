@@ -1,0 +1,148 @@
+//! The two limits of the payment webhook: per address before the signature is looked at, per payment after it.
+//!
+//! Both count in this process alone, in bounded memory. They keep a flood away from the books; what must happen once
+//! is the books' own matter, so a count that is lost is laxness for a moment and never a wrong credit. The limit per
+//! payment counts only what the vendor has signed: a stranger cannot use a payment's tries up (SPEC §3).
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+
+use time::{Duration, OffsetDateTime};
+
+/// Notices that one address may send at once. The vendor has four addresses and a queue that empties after an outage.
+const BURST: i64 = 6_000;
+/// And each second after that: twice the rate at which we promise to credit; a signature costs 50 µs to refuse.
+const PER_SECOND: i64 = 200;
+/// Addresses remembered at once, 64 bytes each.
+const ADDRESSES_AT_MOST: usize = 16_384;
+/// Signed notices of one payment in an hour (SPEC §3): every status twice over, or nearly.
+const PER_PAYMENT: usize = 10;
+const HOUR: Duration = Duration::hours(1);
+/// Payments remembered at once: as many as an hour of the address limit's most.
+const PAYMENTS_AT_MOST: usize = 65_536;
+
+/// Counts notices.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    addresses: Mutex<HashMap<IpAddr, Bucket>>,
+    payments: Mutex<HashMap<String, VecDeque<OffsetDateTime>>>,
+}
+
+/// A bucket of notices that runs full by itself.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    /// In thousandths of a notice, as of `at`.
+    left_milli: i64,
+    at: OffsetDateTime,
+}
+
+impl Bucket {
+    fn filled(self, now: OffsetDateTime) -> Self {
+        let passed_ms = i64::try_from((now - self.at).whole_milliseconds()).unwrap_or(i64::MAX).max(0);
+        let left_milli = self.left_milli.saturating_add(passed_ms.saturating_mul(PER_SECOND));
+        Self { left_milli: left_milli.min(BURST * 1_000), at: now }
+    }
+}
+
+impl Gate {
+    /// Counts a notice from `ip`, before anything is known of it. `Err`: seconds to wait.
+    pub(crate) fn address(&self, ip: IpAddr, now: OffsetDateTime) -> Result<(), u64> {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let network = network_of(ip);
+        if addresses.len() >= ADDRESSES_AT_MOST && !addresses.contains_key(&network) {
+            addresses.retain(|_, bucket| bucket.filled(now).left_milli < BURST * 1_000);
+            // Not for a handful: the look at all of them is paid once for many.
+            if addresses.len() >= ADDRESSES_AT_MOST / 8 * 7 {
+                addresses.clear();
+            }
+        }
+        let fresh = Bucket { left_milli: BURST * 1_000, at: now };
+        let bucket = addresses.entry(network).or_insert(fresh);
+        *bucket = bucket.filled(now);
+        if bucket.left_milli < 1_000 {
+            return Err(1);
+        }
+        bucket.left_milli -= 1_000;
+        Ok(())
+    }
+
+    /// Counts a signed notice of `payment`. `Err`: seconds to wait.
+    pub(crate) fn payment(&self, payment: &str, now: OffsetDateTime) -> Result<(), u64> {
+        let mut payments = self.payments.lock().unwrap_or_else(PoisonError::into_inner);
+        if payments.len() >= PAYMENTS_AT_MOST && !payments.contains_key(payment) {
+            payments.retain(|_, seen| seen.back().is_some_and(|last| *last + HOUR > now));
+            if payments.len() >= PAYMENTS_AT_MOST / 8 * 7 {
+                payments.clear();
+            }
+        }
+        let seen = payments.entry(payment.to_owned()).or_default();
+        while seen.front().is_some_and(|first| *first + HOUR <= now) {
+            seen.pop_front();
+        }
+        if let Some(first) = seen.front().filter(|_| seen.len() >= PER_PAYMENT) {
+            let left = (*first + HOUR - now).whole_seconds() + 1;
+            return Err(u64::try_from(left).unwrap_or(1).clamp(1, 3_600));
+        }
+        seen.push_back(now);
+        Ok(())
+    }
+}
+
+/// A server has a whole IPv6 /64; counting single addresses of it would count nothing.
+fn network_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const START: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    #[test]
+    fn an_address_has_a_burst_and_then_a_rate_of_its_own() {
+        let gate = Gate::default();
+        let ip: IpAddr = Ipv4Addr::new(192, 0, 2, 1).into();
+        for _ in 0..BURST {
+            assert_eq!(gate.address(ip, START), Ok(()));
+        }
+        assert_eq!(gate.address(ip, START), Err(1));
+        assert_eq!(gate.address(Ipv4Addr::new(192, 0, 2, 2).into(), START), Ok(()));
+        let later = START + Duration::seconds(1);
+        for _ in 0..PER_SECOND {
+            assert_eq!(gate.address(ip, later), Ok(()));
+        }
+        assert_eq!(gate.address(ip, later), Err(1));
+        assert_eq!(gate.address(ip, START), Err(1), "a clock that was set back fills nothing");
+    }
+
+    #[test]
+    fn a_payment_has_ten_in_any_hour() {
+        let gate = Gate::default();
+        for minute in 0..10 {
+            assert_eq!(gate.payment("1", START + Duration::minutes(minute)), Ok(()));
+        }
+        assert_eq!(gate.payment("1", START + Duration::minutes(10)), Err(3_001));
+        assert_eq!(gate.payment("2", START + Duration::minutes(10)), Ok(()));
+        assert_eq!(gate.payment("1", START + HOUR), Ok(()), "the first is an hour old");
+        assert!(gate.payment("1", START + HOUR).is_err());
+    }
+
+    #[test]
+    fn memory_stays_bounded() {
+        let gate = Gate::default();
+        for number in 0..100_000_u32 {
+            let now = START + Duration::milliseconds(number.into());
+            gate.address(Ipv4Addr::from_bits(number).into(), now).expect("each is new");
+            gate.payment(&number.to_string(), now).expect("each is new");
+        }
+        assert!(gate.addresses.lock().expect("sound").len() <= ADDRESSES_AT_MOST);
+        assert!(gate.payments.lock().expect("sound").len() <= PAYMENTS_AT_MOST);
+    }
+}

@@ -1,0 +1,412 @@
+//! Buying credits: the packs, an order, the choice of a coin, and how an order stands.
+//!
+//! An order is its buyer's alone: whoever asks with another account's key is told that there is none. Deliberately
+//! absent: the checkout page (`app`), and notices of payments (`webhook`).
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::header::HeaderName;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use domain::flags::Flag;
+use domain::order::{self, OrderError, OrderId, OrderView, Payer, PaymentView};
+use domain::reports::account_of;
+use identity::{ApiKey, Scope};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use types::MicroUsd;
+use utoipa::ToSchema;
+
+use super::accounts::required;
+use super::caller::{self, Access};
+use super::exchange::Asked;
+use super::fault::Fault;
+use super::fields::Field;
+use super::problem::{self, Shape};
+use super::{App, body, limits, shared};
+
+/// Who may order and look: a key that may read the account's money.
+pub(crate) const ACCESS: Access = Access::Key(Scope::Usage);
+
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// What can be bought.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PackList {
+    /// Whether orders are taken now.
+    is_open: bool,
+    /// The packs, cheapest first.
+    packs: Vec<PackAnswer>,
+}
+
+/// A pack of credits.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PackAnswer {
+    /// What an order names.
+    pack: String,
+    /// What buyers read.
+    name: String,
+    /// The price in USD, as decimal text.
+    price_usd: String,
+    /// Micro-USD of credit that are bought.
+    #[schema(value_type = String)]
+    credits_micro: MicroUsd,
+    /// Micro-USD of credit that come on top.
+    #[schema(value_type = String)]
+    bonus_micro: MicroUsd,
+    /// Days after which the credits expire; null: never.
+    expires_days: Option<u16>,
+}
+
+/// The packs that can be bought.
+#[utoipa::path(
+    get, path = "/api/v1/packs", tag = "payments", operation_id = "listPacks",
+    responses((status = 200, description = "The packs", body = PackList))
+)]
+pub(crate) async fn packs(State(app): State<Arc<App>>) -> Response {
+    let mut packs: Vec<PackAnswer> = app
+        .ctx
+        .catalog
+        .packs
+        .iter()
+        .map(|(slug, pack)| PackAnswer {
+            pack: slug.clone(),
+            name: pack.name.clone(),
+            price_usd: pack.price_usd.clone(),
+            credits_micro: MicroUsd(pack.credits_micro),
+            bonus_micro: MicroUsd(pack.bonus_micro()),
+            expires_days: pack.expires_days,
+        })
+        .collect();
+    packs.sort_by_key(|pack| pack.credits_micro);
+    let is_open = app.ctx.flags.is_on(Flag::CryptoPayments) && app.ctx.payments.vendor.is_some();
+    shared::json(HeaderMap::new(), &PackList { is_open, packs })
+}
+
+/// An order to be made.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct OrderBody<'a> {
+    /// A pack of `GET /api/v1/packs`.
+    #[serde(borrow)]
+    #[schema(value_type = String, required = true, example = "standard")]
+    pack: Field<'a>,
+}
+
+/// The choice of a coin.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct ChoiceBody<'a> {
+    /// A coin that the order offers.
+    #[serde(borrow)]
+    #[schema(value_type = String, required = true, example = "btc")]
+    currency: Field<'a>,
+}
+
+/// An order as its buyer sees it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OrderAnswer {
+    /// The order.
+    id: String,
+    /// The pack.
+    pack: String,
+    /// `waiting`, `confirming`, `confirmed`, `sending`, `expired`, `failed`, `partially_paid`, `finished` or `refunded`.
+    status: &'static str,
+    /// The same in a sentence.
+    text: String,
+    /// Whether the credits are in the account.
+    is_credited: bool,
+    /// The price, as decimal text.
+    price_amount: String,
+    /// The price's currency.
+    price_currency: String,
+    /// Micro-USD of credit that are bought.
+    #[schema(value_type = String)]
+    credits_micro: MicroUsd,
+    /// Micro-USD of credit that come on top.
+    #[schema(value_type = String)]
+    bonus_micro: MicroUsd,
+    /// When it was made.
+    created_at: String,
+    /// How to pay; null until a coin is chosen.
+    payment: Option<PaymentAnswer>,
+    /// Coins on offer, when a payment is still wanted.
+    coins: Vec<CoinAnswer>,
+    /// Whether the processor answered for every coin; false: there may be more in a minute.
+    coins_complete: bool,
+}
+
+/// How to pay, and what came.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PaymentAnswer {
+    /// The processor's id of it.
+    id: String,
+    /// As of the order.
+    status: &'static str,
+    /// The coin.
+    currency: Option<String>,
+    /// The chain that the coins travel on.
+    network: Option<String>,
+    /// Where to pay.
+    pay_address: Option<String>,
+    /// The memo or destination tag: without it the deposit is lost. Null for coins that have none.
+    memo: Option<String>,
+    /// How many coins, as decimal text.
+    pay_amount: Option<String>,
+    /// How many came, as decimal text.
+    actually_paid: Option<String>,
+    /// Until when the amount holds.
+    expires_at: Option<String>,
+}
+
+/// A coin on offer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CoinAnswer {
+    /// What a choice names.
+    currency: String,
+    /// The least that it can carry, in USD, as decimal text.
+    minimum_usd: String,
+}
+
+pub(crate) fn moment(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_default()
+}
+
+impl From<OrderView> for OrderAnswer {
+    fn from(view: OrderView) -> Self {
+        let coin = |coin: order::Coin| CoinAnswer { currency: coin.coin, minimum_usd: coin.minimum_usd };
+        Self {
+            id: view.id.to_string(),
+            pack: view.pack,
+            status: view.status.as_str(),
+            text: view.text,
+            is_credited: view.is_credited,
+            price_amount: view.price_amount,
+            price_currency: view.price_currency,
+            credits_micro: view.credits_micro,
+            bonus_micro: view.bonus_micro,
+            created_at: moment(view.created_at),
+            payment: view.payment.map(PaymentAnswer::from),
+            coins: view.coins.offered.into_iter().map(coin).collect(),
+            coins_complete: view.coins.is_complete,
+        }
+    }
+}
+
+impl From<PaymentView> for PaymentAnswer {
+    fn from(view: PaymentView) -> Self {
+        Self {
+            id: view.id,
+            status: view.status.as_str(),
+            currency: view.coin,
+            network: view.network,
+            pay_address: view.pay_address,
+            memo: view.memo,
+            pay_amount: view.pay_amount,
+            actually_paid: view.actually_paid,
+            expires_at: view.expires_at.map(moment),
+        }
+    }
+}
+
+/// Orders a pack. No payment is made yet: that is the choice of a coin.
+#[utoipa::path(
+    post, path = "/api/v1/orders", tag = "payments", operation_id = "createOrder",
+    params(("Idempotency-Key" = String, Header, description = "1 to 255 printable characters of your own; the same key gets the same answer for 24 hours")),
+    request_body = OrderBody<'static>,
+    responses(
+        (status = 201, description = "The order", body = OrderAnswer),
+        (status = 400, description = "The key or a field cannot be right", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope `usage`", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such pack", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The same request is being answered right now", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The idempotency key was used for another order", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many orders in an hour, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Buying credits is switched off; old orders still credit", body = problem::Problem, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = []), ("x_api_key" = []))
+)]
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    Extension(asked): Extension<Asked>,
+    request: Request,
+) -> Response {
+    let (parts, incoming) = request.into_parts();
+    let read = async {
+        let (key, incoming) = caller::key_before(&app, &asked, &parts.headers, incoming, ACCESS).await?;
+        let idempotency_key = idempotency_key(&parts.headers)?;
+        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let body: OrderBody<'_> = whole.parse()?;
+        Ok((key, idempotency_key, required("pack", body.pack)?))
+    };
+    let (key, idempotency_key, pack) = match read.await {
+        Ok(read) => read,
+        Err(fault) => return problem::answer(fault, &asked),
+    };
+    match order::start(&app.ctx, payer(&key), &pack, Some(&idempotency_key)).await {
+        Ok(view) => shared::json_with(StatusCode::CREATED, HeaderMap::new(), &OrderAnswer::from(view)),
+        Err(error) => refused(error, &asked),
+    }
+}
+
+/// How an order stands, and what it can be paid in.
+#[utoipa::path(
+    get, path = "/api/v1/orders/{id}", tag = "payments", operation_id = "readOrder",
+    params(("id" = String, Path, description = "The order")),
+    responses(
+        (status = 200, description = "The order", body = OrderAnswer),
+        (status = 401, description = "No key, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope `usage`", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The account has no such order", body = problem::Problem, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = []), ("x_api_key" = []))
+)]
+pub(crate) async fn read(
+    State(app): State<Arc<App>>,
+    Extension(asked): Extension<Asked>,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let key = match caller::key(&app, &asked, request.headers(), ACCESS).await {
+        Ok(key) => key,
+        Err(fault) => return problem::answer(fault, &asked),
+    };
+    let Some(id) = order_id(id) else { return refused(OrderError::NoOrder, &asked) };
+    match order::view(&app.ctx, payer(&key), id).await {
+        Ok(Some(view)) => shared::json(HeaderMap::new(), &OrderAnswer::from(view)),
+        Ok(None) => refused(OrderError::NoOrder, &asked),
+        Err(error) => problem::answer(Fault::Unexpected(error.into()), &asked),
+    }
+}
+
+/// Chooses the coin to pay an order in. The same coin again is the same payment; another one another payment.
+#[utoipa::path(
+    post, path = "/api/v1/orders/{id}/payment", tag = "payments", operation_id = "choosePayment",
+    params(("id" = String, Path, description = "The order")),
+    request_body = ChoiceBody<'static>,
+    responses(
+        (status = 200, description = "The order, with where and how much to pay", body = OrderAnswer),
+        (status = 400, description = "The coin is not on offer", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope `usage`", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The account has no such order", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The pack is below the coin's minimum, the order takes no further payment, or one is being made right now", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Buying is switched off, or the processor cannot be asked now, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
+    ),
+    security(("api_key" = []), ("x_api_key" = []))
+)]
+pub(crate) async fn choose(
+    State(app): State<Arc<App>>,
+    Extension(asked): Extension<Asked>,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let (parts, incoming) = request.into_parts();
+    let read = async {
+        let (key, incoming) = caller::key_before(&app, &asked, &parts.headers, incoming, ACCESS).await?;
+        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let body: ChoiceBody<'_> = whole.parse()?;
+        Ok((key, required("currency", body.currency)?))
+    };
+    let (key, currency) = match read.await {
+        Ok(read) => read,
+        Err(fault) => return problem::answer(fault, &asked),
+    };
+    let Some(id) = order_id(id) else { return refused(OrderError::NoOrder, &asked) };
+    match order::choose(&app.ctx, payer(&key), id, &currency).await {
+        Ok(view) => shared::json(HeaderMap::new(), &OrderAnswer::from(view)),
+        Err(error) => refused(error, &asked),
+    }
+}
+
+fn payer(key: &ApiKey) -> Payer {
+    Payer { key: account_of(key) }
+}
+
+/// An id that is not even one names no order.
+fn order_id(id: Result<Path<String>, PathRejection>) -> Option<OrderId> {
+    id.ok().and_then(|Path(id)| id.parse().ok())
+}
+
+/// The key under which a request may be sent again. Its form is `domain`'s to judge.
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<String, Fault> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    match (values.next().map(|value| value.to_str()), values.next()) {
+        (Some(Ok(key)), None) => Ok(key.trim().to_owned()),
+        (None, _) => {
+            let message = "This header is required: a text of your own, new for each purchase, so that sending the request \
+                           again buys nothing twice.";
+            Err(Fault::field("Idempotency-Key", message))
+        }
+        (Some(_), _) => Err(bad_idempotency_key()),
+    }
+}
+
+pub(crate) fn bad_idempotency_key() -> Fault {
+    Fault::field("Idempotency-Key", "This has to have 1 to 255 printable ASCII characters, and to come once.")
+}
+
+fn refused(error: OrderError, asked: &Asked) -> Response {
+    let shape = match error {
+        OrderError::Off => Shape::payments_off(
+            "Buying credits is switched off here for now. Payments of orders that were made before still credit, and \
+             credits still spend.",
+        ),
+        OrderError::NotConfigured => Shape::payments_off(
+            "This server has no payment processor. Its operator turns buying on with NOWPAYMENTS_API_KEY and \
+             NOWPAYMENTS_IPN_SECRET.",
+        ),
+        OrderError::UnknownPack(_) => {
+            Shape::unknown_pack("There is no pack of that name. GET /api/v1/packs lists those there are.")
+        }
+        OrderError::UnknownCoin(_) => Shape::unknown_coin(
+            "currency: This coin is not on offer. GET /api/v1/orders/{id} lists those that are.",
+        ),
+        OrderError::BelowMinimum { minimum_usd, .. } => Shape::below_minimum(format!(
+            "This coin carries no less than ${minimum_usd}, and the pack costs less. Choose another coin or a larger pack.",
+        )),
+        OrderError::NoOrder => Shape::not_found("The account has no such order."),
+        OrderError::Done(status) => Shape::order_done(format!(
+            "The order is {status} and takes no further payment. Make a new order to buy more.",
+        )),
+        OrderError::TooManyOrders { retry_after_s } => {
+            let detail =
+                format!("Too many orders were made in the last hour. Try again in {retry_after_s} s.");
+            Shape::rate_limited(detail, retry_after_s.into())
+        }
+        OrderError::TooManyPayments => {
+            Shape::order_done("The order has as many payments as an order may have. Make a new order.")
+        }
+        OrderError::InFlight => Shape::in_flight(),
+        OrderError::KeyReused => Shape::key_reused(),
+        OrderError::BadKey => return problem::answer(bad_idempotency_key(), asked),
+        OrderError::VendorUnavailable { retry_after_s } => Shape::payments_unavailable(
+            format!(
+                "The payment processor cannot be asked now. Nothing was bought; try again in {retry_after_s} s."
+            ),
+            retry_after_s.into(),
+        ),
+        OrderError::Unexpected(error) => return problem::answer(Fault::Unexpected(error), asked),
+    };
+    problem::respond(shape, asked)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_purchase_needs_one_key_of_the_callers_own() {
+        let mut headers = HeaderMap::new();
+        assert!(idempotency_key(&headers).is_err());
+        headers.append(IDEMPOTENCY_KEY, HeaderValue::from_static(" mine-1 "));
+        assert_eq!(idempotency_key(&headers).expect("sound"), "mine-1");
+        headers.append(IDEMPOTENCY_KEY, HeaderValue::from_static("mine-2"));
+        assert!(idempotency_key(&headers).is_err(), "which of the two?");
+    }
+}
