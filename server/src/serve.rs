@@ -62,11 +62,19 @@ pub async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
 
     let books = if roles.keep_books() { Some(database::open(&settings).await?) } else { None };
     let mut simulator = None;
+    // An engine in this process is spoken to without the network, in the same words and with the same tokens.
+    let (client, pipes) = if roles.has(Role::Finn) && settings.finn_url.is_none() {
+        let (client, pipes) = client::Client::piped();
+        (client, Some(pipes))
+    } else {
+        (client::Client::new(), None)
+    };
     let core = match &books {
         Some(books) => {
             let mut payments = payments::open(&settings, &clock, addresses.gateway).await?;
             simulator = payments.simulator.take();
-            Some(gateway::core(&settings, books, &clock, addresses.finn, payments).await?)
+            let reach = gateway::Reach { finn: addresses.finn, client, payments };
+            Some(gateway::core(&settings, books, &clock, reach).await?)
         }
         None => None,
     };
@@ -77,7 +85,7 @@ pub async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
     }
     if let Some(listener) = finn_socket {
         let engine = engine::build(&settings, &clock, addresses.gateway, &metrics).await?;
-        tasks.spawn(finn::serve(listener, engine, stopped(stop.clone())));
+        tasks.spawn(finn::serve(finn::Doors { listener, pipes }, engine, stopped(stop.clone())));
     }
     let mut jobs = tokio::task::JoinSet::new();
     if let (Some(core), Some(books)) = (&core, &books) {

@@ -14,8 +14,8 @@ use sqlx::{Connection, PgConnection, PgPool};
 use tokio::io::AsyncReadExt;
 use types::{AccountId, Clock, CommunityId, LotId, OwnerId, ReservationId};
 
-use crate::machine;
 use crate::summary::{median, percentile};
+use crate::{machine, wal};
 
 /// Accounts get so much that no run spends it.
 const ENDLESS: i64 = 1_000_000_000_000_000;
@@ -252,8 +252,7 @@ async fn fill(superuser: &str, case: &Case) -> anyhow::Result<()> {
         mint_all(superuser, case, &clock).await?;
     }
     sqlx::query("vacuum analyze").execute(&mut connection).await?;
-    sqlx::query("checkpoint").execute(&mut connection).await?;
-    Ok(())
+    Ok(wal::age(&mut connection).await?)
 }
 
 async fn mint_all(url: &str, case: &Case, clock: &Clock) -> anyhow::Result<()> {

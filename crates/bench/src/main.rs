@@ -7,6 +7,7 @@ mod machine;
 mod page;
 mod path;
 mod summary;
+mod wal;
 
 use clap::{Parser, Subcommand};
 

@@ -21,12 +21,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use cluster::{Cluster, roles};
-use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection, PgConnection, PgPool};
 use tokio::time::Instant;
 
-use crate::machine;
 use crate::summary::percentile;
+use crate::{machine, wal};
 use books::Developer;
 use cpu::Ticks;
 use load::{Load, Pace, Running, Tally};
@@ -58,7 +58,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1_500)]
     half_rate: u32,
     /// Answers a second with one chunk each 5 ms.
-    #[arg(long, default_value_t = 800)]
+    #[arg(long, default_value_t = 1_500)]
     paced_rate: u32,
     /// Only runs whose name contains this.
     #[arg(long)]
@@ -104,6 +104,12 @@ impl Options {
         };
         plans.retain(|plan| self.only.as_ref().is_none_or(|only| plan.name.contains(only.as_str())));
         plans
+    }
+
+    /// A stall of this disk (20–40 ms, about once in 10 s) reaches more than every hundredth answer of a run that meets
+    /// one, so the tails of the open loops are medians of three.
+    fn tries_of(&self, plan: &Plan) -> usize {
+        if self.quick || plan.pace == Pace::Closed { 1 } else { 3 }
     }
 
     /// Warm-up and measured time.
@@ -168,10 +174,14 @@ async fn measure(options: &Options, service: &Service, upstream: &Upstream) -> a
             Kind::Peak | Kind::Half => upstream.answer_at_once(),
             Kind::Paced => upstream.answer_paced(),
         }
-        let run = bench.run(&plan, upstream.address, warm_up, measured).await?;
-        say(&report::line(&run))?;
-        service.check_running().await?;
-        runs.push(run);
+        let mut tries = Vec::new();
+        for _ in 0..options.tries_of(&plan) {
+            let run = bench.run(&plan, upstream.address, warm_up, measured).await?;
+            say(&report::line(&run))?;
+            service.check_running().await?;
+            tries.push(run);
+        }
+        runs.push(report::median(tries));
     }
     let (_, peak_memory_kib) = cpu::resident_kib(process.pid)?;
     say(&format!("most memory of the process: {:.1} MiB", cpu::ratio(peak_memory_kib, 1_024)))?;
@@ -207,6 +217,7 @@ impl Bench {
         let postmaster = u32::try_from(cluster.pid().await)?;
         let db = PgPoolOptions::new().max_connections(2).connect(&cluster.url(roles::APP, DATABASE)).await?;
         check_durable(&db).await?;
+        wal::age(&mut PgConnection::connect(&cluster.superuser_url(DATABASE)).await?).await?;
         let developers = books::open(&db, &service.pepper, DEVELOPERS).await?;
         let requests = developers.iter().map(|developer| request(service.listen, &developer.key)).collect();
         Ok(Self {

@@ -11,29 +11,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use client::Client;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, TE};
 use hyper::{Method, Request, StatusCode, Uri};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use identity::ServiceKeys;
 use serde::Deserialize;
 use tokio::time::Instant;
 use types::s2s::{self, Claims, headers};
 use types::{Clock, Pool, ReservationId, Tier};
 
-pub use answering::{Answering, Broken, End, Read};
+pub use answering::{Answerer, Answering, Broken, End, Read};
 use breaker::Breaker;
 
-/// SPEC §4.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A health check that takes longer is none.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 /// SPEC §4: pauses before the second and the third attempt; up to a quarter more at random.
 const RETRY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
-/// Idle connections that are kept for the next request; more than one machine's streams need.
-const IDLE_CONNECTIONS: usize = 1_024;
-/// Less than finn's own idle limit, so that a connection is not used while finn closes it.
-const IDLE_LIFE: Duration = Duration::from_secs(30);
 /// A problem document of finn is a few hundred bytes.
 const PROBLEM_AT_MOST: usize = 64 * 1024;
 
@@ -81,7 +75,7 @@ pub struct Engine(Arc<Inner>);
 
 struct Inner {
     uri: Uri,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client,
     keys: Arc<ServiceKeys>,
     clock: Clock,
     breaker: Breaker,
@@ -102,21 +96,14 @@ struct Problem {
 }
 
 impl Engine {
-    /// A client of the finn at `base_url`, which signs with `keys`.
+    /// Speaks through `client` to the finn at `base_url`, and signs with `keys`.
     pub fn new(
         base_url: &str,
+        client: Client,
         keys: Arc<ServiceKeys>,
         clock: Clock,
     ) -> Result<Self, hyper::http::uri::InvalidUri> {
         let uri = format!("{}{}", base_url.trim_end_matches('/'), s2s::INFERENCE_PATH).parse()?;
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_LIFE)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .build(connector);
         Ok(Self(Arc::new(Inner { uri, client, keys, clock, breaker: Breaker::default() })))
     }
 
@@ -166,7 +153,7 @@ impl Engine {
 
     async fn attempt(&self, passenger: &Passenger, body: Bytes) -> Result<Answering, EngineError> {
         let request = self.request(passenger, body);
-        let response = self.0.client.request(request).await.map_err(|error| {
+        let response = self.0.client.send(request).await.map_err(|error| {
             tracing::warn!(error = %DisplayChain(&error), request = %passenger.request_id, "the engine could not be reached");
             EngineError::Unavailable { retry_after_s: 5 }
         })?;
@@ -224,7 +211,7 @@ impl Engine {
         let Ok(uri) = Uri::from_parts(parts) else { return false };
         let mut request = Request::new(Full::default());
         *request.uri_mut() = uri;
-        let answer = tokio::time::timeout(CONNECT_TIMEOUT, self.0.client.request(request)).await;
+        let answer = tokio::time::timeout(HEALTH_TIMEOUT, self.0.client.send(request)).await;
         answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status() == StatusCode::OK))
     }
 

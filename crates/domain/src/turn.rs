@@ -11,6 +11,7 @@ mod words;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,6 +40,11 @@ impl Events {
     /// The next pieces; `None` after [`Piece::Done`] or [`Piece::Broken`].
     pub async fn next(&mut self) -> Option<Vec<Piece>> {
         self.0.recv().await
+    }
+
+    /// [`Self::next`] for a body that is polled.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Vec<Piece>>> {
+        self.0.poll_recv(context)
     }
 }
 
@@ -177,12 +183,12 @@ impl Turn {
         };
         match opened {
             Some(Ok(answering)) => {
-                let pool = answering.pool.unwrap_or(self.pool);
+                let pool = answering.by.pool.unwrap_or(self.pool);
                 let begin = Begin {
                     pool,
-                    model: answering.model.clone(),
-                    personality_id: answering.personality_id.clone(),
-                    reason: answering.reason.clone(),
+                    model: answering.by.model.clone(),
+                    personality_id: answering.by.personality_id.clone(),
+                    reason: answering.by.reason.clone(),
                 };
                 // Should the caller be gone, the stream sees it at once and settles what was delivered.
                 let _ = begun.send(Ok(begin));

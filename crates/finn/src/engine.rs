@@ -16,7 +16,6 @@ use types::{Clock, Pool};
 
 use crate::breaker::{Breaker, Permit};
 use crate::failure::Failure;
-use crate::http::Client;
 use crate::jwks::JwksCache;
 use crate::metering::{Meter, UsageSink};
 use crate::prompt;
@@ -29,6 +28,7 @@ use crate::secret::Secret;
 use crate::transcript::{End, Transcript};
 use crate::verifier::replay::ReplayGuard;
 use crate::verifier::{Caller, Verifier};
+use client::Client;
 
 /// Answers in flight at once; more are told to come back. Each holds a request and two connections.
 const MAX_IN_FLIGHT: usize = 8192;

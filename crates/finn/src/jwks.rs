@@ -17,7 +17,7 @@ use hyper::{Request, StatusCode, Uri};
 use time::OffsetDateTime;
 use types::Clock;
 
-use crate::http::{self, Client};
+use client::Client;
 
 pub use key_set::{InvalidKeySet, KeySet, Point};
 
@@ -197,13 +197,13 @@ impl JwksCache {
         let good_at = Some(self.clock.now());
         match response.status() {
             StatusCode::NOT_MODIFIED if old.good_at.is_some() => {
-                http::read_all(response.into_body(), MAX_SET_BYTES).await;
+                client::read_all(response.into_body(), MAX_SET_BYTES).await;
                 Ok(Snapshot { keys: Arc::clone(&old.keys), good_at, etag: old.etag.clone() })
             }
             StatusCode::OK => {
                 let etag = response.headers().get(ETAG).filter(|etag| etag.len() <= MAX_ETAG_BYTES).cloned();
                 let body =
-                    http::read_all(response.into_body(), MAX_SET_BYTES).await.ok_or(FetchError::Size)?;
+                    client::read_all(response.into_body(), MAX_SET_BYTES).await.ok_or(FetchError::Size)?;
                 Ok(Snapshot { keys: Arc::new(KeySet::parse(&body)?), good_at, etag })
             }
             other => Err(FetchError::Status(other.as_u16())),

@@ -8,14 +8,16 @@ mod routes;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use client::Pipes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -36,10 +38,52 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Answers may end for so long after a stop was asked for (SPEC §13).
 const DRAIN: Duration = Duration::from_secs(110);
 
+/// Where requests come from.
+#[derive(Debug)]
+pub struct Doors {
+    /// The network.
+    pub listener: TcpListener,
+    /// A gateway in this process.
+    pub pipes: Option<Pipes>,
+}
+
+impl From<TcpListener> for Doors {
+    fn from(listener: TcpListener) -> Self {
+        Self { listener, pipes: None }
+    }
+}
+
+/// A connection, whichever way it came.
+trait Stream: AsyncRead + AsyncWrite + Send {}
+impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
+
+impl Doors {
+    /// The next connection; an error when the kernel has none to give.
+    async fn accept(&mut self) -> std::io::Result<Pin<Box<dyn Stream>>> {
+        let Self { listener, pipes } = self;
+        let piped = async {
+            match pipes {
+                Some(pipes) => pipes.recv().await,
+                None => None,
+            }
+        };
+        tokio::select! {
+            Some(pipe) = piped => Ok(Box::pin(pipe)),
+            accepted = listener.accept() => {
+                let (stream, _) = accepted?;
+                // Small events must not wait for an acknowledgement. A socket that refuses is already closed.
+                let _ = stream.set_nodelay(true);
+                Ok(Box::pin(stream))
+            }
+        }
+    }
+}
+
 /// Serves until `shutdown` resolves, then drains. Also keeps the key set fresh meanwhile.
 ///
 /// Dropping the future cuts every connection.
-pub async fn serve(listener: TcpListener, engine: Arc<Engine>, shutdown: impl Future<Output = ()>) {
+pub async fn serve(doors: impl Into<Doors>, engine: Arc<Engine>, shutdown: impl Future<Output = ()>) {
+    let mut doors = doors.into();
     let mut background = JoinSet::new();
     let keys = Arc::clone(engine.jwks());
     background.spawn(async move { keys.keep_fresh().await });
@@ -51,7 +95,7 @@ pub async fn serve(listener: TcpListener, engine: Arc<Engine>, shutdown: impl Fu
     loop {
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
-            (listener.accept().await, place)
+            (doors.accept().await, place)
         };
         let (accepted, place) = tokio::select! {
             () = &mut shutdown => break,
@@ -59,15 +103,13 @@ pub async fn serve(listener: TcpListener, engine: Arc<Engine>, shutdown: impl Fu
         };
         while connections.try_join_next().is_some() {}
         let stream = match accepted {
-            Ok((stream, _)) => stream,
+            Ok(stream) => stream,
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        // Small events must not wait for an acknowledgement. A socket that refuses is already closed.
-        let _ = stream.set_nodelay(true);
         let engine = Arc::clone(&engine);
         let service = service_fn(move |request| {
             let engine = Arc::clone(&engine);
@@ -87,7 +129,7 @@ pub async fn serve(listener: TcpListener, engine: Arc<Engine>, shutdown: impl Fu
             drop(place);
         });
     }
-    drop(listener);
+    drop(doors);
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::warn!("answers were still streaming at the end of the drain and are cut");
     }

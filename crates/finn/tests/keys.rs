@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use finn::http::Client;
+use client::Client;
 use finn::jwks::{COOL_DOWN_SECONDS, FetchError, JwksCache, NoKey, STALE_SECONDS};
 use serde_json::json;
 use time::Duration;

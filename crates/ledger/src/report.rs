@@ -4,8 +4,8 @@
 
 mod billing;
 mod caps;
-mod conservation;
 mod community_usage;
+mod conservation;
 
 use sqlx::PgConnection;
 use time::{Date, OffsetDateTime};

@@ -1,9 +1,10 @@
 //! The batched writer: what is waiting goes at once, in one transaction, and then everybody is answered.
 //!
-//! No timer: at low load a batch has one operation. A bad operation fails alone. A caller that left does not undo its
-//! operation, but a hold that nobody waits for is released at once. An account that somebody else keeps locked goes
-//! to the slow lane, and the others go on. When the outcome of a commit is unknown the same batch runs again: every
-//! operation is idempotent on its id and finds its own first answer.
+//! At low load a batch has one operation and goes at once; small ones keep a distance of two milliseconds, so that a
+//! steady trickle shares transactions, whose price is mostly their own. A bad operation fails alone. A caller that left
+//! does not undo its operation, but a hold that nobody waits for is released at once. An account that somebody else
+//! keeps locked goes to the slow lane, and the others go on. When the outcome of a commit is unknown the same batch runs
+//! again: every operation is idempotent on its id and finds its own first answer.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +24,11 @@ use crate::sabotage::Sabotage;
 
 /// Operations in one transaction at most. Past this a batch's own time, not the commit, makes the wait.
 pub(crate) const BATCH_AT_MOST: usize = 512;
+/// A batch of fewer operations than this …
+const FEW: usize = 8;
+/// … begins no sooner than this after the one before. At 1,500 answers/s that takes PostgreSQL's work from 480 to 345 µs an
+/// answer, for 1.5 ms of its latency; a lone caller comes later than that anyway, and a crowd fills a batch before.
+const SPACING: Duration = Duration::from_millis(2);
 /// Operations that may wait for a writer. A second's work or less: waiting longer than that helps nobody.
 pub(crate) const QUEUE_AT_MOST: usize = 8_192;
 /// A hold that waited this long is refused: SPEC §12 gives a request 5 s for a place at the database.
@@ -99,6 +105,15 @@ pub(crate) fn undo(op: &Op) -> Option<Op> {
 /// Accounts whose operations go one by one for now.
 type Stuck = Arc<Mutex<HashSet<AccountKey>>>;
 
+/// Takes what else is waiting.
+fn fill(waiting: &mut Vec<Job>, queue: &mut mpsc::Receiver<Job>) {
+    while waiting.len() < BATCH_AT_MOST
+        && let Ok(job) = queue.try_recv()
+    {
+        waiting.push(job);
+    }
+}
+
 /// One writer: a connection, a queue, and its slow lane.
 pub(crate) struct Writer {
     config: tokio_postgres::Config,
@@ -135,18 +150,21 @@ impl Writer {
     pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         let slow = self.start_slow_lane();
         let mut waiting = Vec::with_capacity(BATCH_AT_MOST);
+        let mut last = Instant::now();
         loop {
             if self.owing.is_empty() {
                 if queue.recv_many(&mut waiting, BATCH_AT_MOST).await == 0 {
                     break;
                 }
             } else {
-                while waiting.len() < BATCH_AT_MOST
-                    && let Ok(job) = queue.try_recv()
-                {
-                    waiting.push(job);
-                }
+                fill(&mut waiting, &mut queue);
             }
+            let rest = SPACING.saturating_sub(last.elapsed());
+            if waiting.len() < FEW && !rest.is_zero() {
+                tokio::time::sleep(rest).await;
+                fill(&mut waiting, &mut queue);
+            }
+            last = Instant::now();
             waiting.extend(self.owing.drain(..).map(|op| Job::new(op, None)));
             metrics::histogram!("ledger_batch_operations")
                 .record(f64::from(u32::try_from(waiting.len()).unwrap_or(u32::MAX)));

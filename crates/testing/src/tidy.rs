@@ -17,6 +17,7 @@ use std::path::Path;
 /// Our crates, and which of our crates each may name in its `Cargo.toml`. In tests, each may also use `testing`.
 const ARROWS: &[(&str, &[&str])] = &[
     ("types", &[]),
+    ("client", &[]),
     ("cluster", &[]),
     ("widget", &[]),
     ("ledger", &["types"]),
@@ -24,8 +25,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pay", &["types"]),
     ("chain", &["types"]),
     ("reputation", &["types"]),
-    ("finn", &["types"]),
-    ("domain", &["ledger", "identity", "pay", "chain", "reputation", "types"]),
+    ("finn", &["client", "types"]),
+    ("domain", &["client", "ledger", "identity", "pay", "chain", "reputation", "types"]),
     ("app", &["domain", "types"]),
     ("frontend", &["domain", "types"]),
     ("discord", &["domain", "types"]),
@@ -35,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "app",
             "chain",
+            "client",
             "cluster",
             "discord",
             "domain",

@@ -4,15 +4,22 @@
 //! left; the domain then cuts the engine and settles. Nothing here knows a price.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::body::Body;
 use bytes::Bytes;
 use domain::turn::{Events, Finished, Piece};
+use futures_util::Stream;
 use identity::ApiKey;
+use tokio::time::{Instant, Sleep};
 
 use super::fault::Fault;
 use super::{limits, sentences};
+
+/// A batch is a chunk or a few; most fit without growing.
+const OUT_BYTES: usize = 512;
 
 /// Writes an answer in one dialect's events.
 pub(crate) trait Wire: Send + 'static {
@@ -49,47 +56,82 @@ impl Cut {
     }
 }
 
+/// Writes batches as they come. What is waited for beside them (the key's end, a silence) is one future each for the whole
+/// answer: made anew for each batch, they cost more than the batch.
 struct Pump<W> {
     events: Events,
-    key: Arc<ApiKey>,
+    revoked: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Set anew when it rings, not with each batch.
+    silence: Pin<Box<Sleep>>,
+    last_word: Instant,
     wire: W,
+    ended: bool,
 }
 
 /// The body of a streamed answer: one frame per batch.
-pub(crate) fn body<W: Wire>(events: Events, key: Arc<ApiKey>, wire: W) -> Body {
-    let first = Some(Pump { events, key, wire });
-    Body::from_stream(futures_util::stream::unfold(first, async |pump| {
-        let (bytes, next) = step(pump?).await;
-        Some((Ok::<_, Infallible>(bytes), next))
-    }))
+pub(crate) fn body<W: Wire + Unpin>(events: Events, key: Arc<ApiKey>, wire: W) -> Body {
+    let now = Instant::now();
+    Body::from_stream(Pump {
+        events,
+        revoked: Box::pin(async move { key.revoked.cancelled().await }),
+        silence: Box::pin(tokio::time::sleep_until(now + limits::KEEP_ALIVE)),
+        last_word: now,
+        wire,
+        ended: false,
+    })
 }
 
-/// The next frame, and the pump unless that was the last one.
-///
-/// [`Events::next`] is cancel-safe: a batch is either returned or still to come when the silence ends first.
-async fn step<W: Wire>(mut pump: Pump<W>) -> (Bytes, Option<Pump<W>>) {
-    let mut out = Vec::with_capacity(1_024);
-    let mut ended = false;
-    while out.is_empty() && !ended {
-        tokio::select! {
-            biased;
-            () = pump.key.revoked.cancelled() => {
-                pump.wire.cut(&mut out, Cut::Revoked);
-                ended = true;
-            }
-            batch = pump.events.next() => if let Some(pieces) = batch {
-                for piece in pieces {
-                    ended |= matches!(piece, Piece::Done(_) | Piece::Broken { .. });
-                    pump.wire.piece(&mut out, piece);
-                }
-            } else {
-                pump.wire.cut(&mut out, Cut::Lost);
-                ended = true;
-            },
-            () = tokio::time::sleep(limits::KEEP_ALIVE) => out.extend_from_slice(b": keep-alive\n\n"),
+impl<W: Wire + Unpin> Stream for Pump<W> {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(None);
         }
+        let mut out = Vec::with_capacity(OUT_BYTES);
+        if this.revoked.as_mut().poll(context).is_ready() {
+            this.cut(&mut out, Cut::Revoked);
+        }
+        while out.is_empty() {
+            match this.events.poll_next(context) {
+                Poll::Ready(Some(pieces)) => {
+                    for piece in pieces {
+                        this.ended |= matches!(piece, Piece::Done(_) | Piece::Broken { .. });
+                        this.wire.piece(&mut out, piece);
+                    }
+                }
+                Poll::Ready(None) => this.cut(&mut out, Cut::Lost),
+                Poll::Pending => {
+                    std::task::ready!(this.poll_silence(context));
+                    out.extend_from_slice(b": keep-alive\n\n");
+                }
+            }
+        }
+        this.last_word = Instant::now();
+        Poll::Ready(Some(Ok(out.into())))
     }
-    (out.into(), (!ended).then_some(pump))
+}
+
+impl<W: Wire> Pump<W> {
+    fn cut(&mut self, out: &mut Vec<u8>, cut: Cut) {
+        self.wire.cut(out, cut);
+        self.ended = true;
+    }
+
+    /// Ready when nothing was written for as long as a proxy may find suspicious.
+    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.silence.as_mut().poll(context).is_ready() {
+            let now = Instant::now();
+            let due = self.last_word + limits::KEEP_ALIVE;
+            let is_due = due <= now;
+            self.silence.as_mut().reset(if is_due { now + limits::KEEP_ALIVE } else { due });
+            if is_due {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
 }
 
 /// A whole answer.

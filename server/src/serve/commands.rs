@@ -23,11 +23,16 @@ pub async fn migrate(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A command asks no engine and sells nothing.
+fn reach(settings: &Settings) -> gateway::Reach {
+    gateway::Reach { finn: settings.finn_listen, client: client::Client::new(), payments: Payments::none() }
+}
+
 /// Fills a development database with a demo developer, and shows its key.
 pub async fn seed(settings: Settings) -> anyhow::Result<()> {
     let books = database::open(&settings).await?;
     let clock = Clock::system();
-    let core = gateway::core(&settings, &books, &clock, settings.finn_listen, Payments::none()).await?;
+    let core = gateway::core(&settings, &books, &clock, reach(&settings)).await?;
     match welcome::demo_key(&settings, &core.ctx).await? {
         Some(demo) => writeln!(std::io::stdout(), "{}", demo.secret.reveal())?,
         None => writeln!(std::io::stderr(), "there are developers already: nothing was changed")?,
@@ -57,7 +62,7 @@ pub async fn admin_key(settings: Settings, account: AccountId, reason: &str) -> 
     let clock = Clock::system();
     let key = ledger::report::find_account(&mut *books.pool.acquire().await?, account).await?;
     let key = key.with_context(|| format!("there is no account {account}"))?;
-    let core = gateway::core(&settings, &books, &clock, settings.finn_listen, Payments::none()).await?;
+    let core = gateway::core(&settings, &books, &clock, reach(&settings)).await?;
     let made = domain::accounts::admin_key(&core.ctx, key, COMMAND_LINE, reason).await;
     core.finish().await;
     writeln!(std::io::stdout(), "{}", made?.secret.reveal())?;

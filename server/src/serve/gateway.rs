@@ -39,13 +39,21 @@ impl Core {
     }
 }
 
+/// What the domain reaches outside itself.
+pub(crate) struct Reach {
+    /// Where an engine of this configuration listens.
+    pub(crate) finn: SocketAddr,
+    /// How it is spoken to.
+    pub(crate) client: client::Client,
+    pub(crate) payments: Payments,
+}
+
 /// Opens the ledger, the key ring and the way to the engine.
 pub(crate) async fn core(
     settings: &Settings,
     books: &Books,
     clock: &Clock,
-    finn: SocketAddr,
-    payments: Payments,
+    reach: Reach,
 ) -> anyhow::Result<Core> {
     let service_keys = Arc::new(service_keys(settings, clock)?);
     let peppers = settings.peppers.iter().map(|(version, secret)| (*version, secret.into())).collect();
@@ -60,9 +68,13 @@ pub(crate) async fn core(
     let mut connection = books.pool.acquire().await?;
     let price_version = ledger::report::price_version(&mut connection, &prices, clock.now()).await?;
     drop(connection);
-    let engine =
-        domain::engine::Engine::new(&settings.finn_url_at(finn), Arc::clone(&service_keys), clock.clone())
-            .context("LOA_FINN_URL")?;
+    let engine = domain::engine::Engine::new(
+        &settings.finn_url_at(reach.finn),
+        reach.client,
+        Arc::clone(&service_keys),
+        clock.clone(),
+    )
+    .context("LOA_FINN_URL")?;
     let flags = Flags::new(settings.features.into());
     // Before a door opens: a switch that was turned off stays off over a restart.
     flags.follow(&books.pool).await?;
@@ -77,11 +89,11 @@ pub(crate) async fn core(
         owner: lease.owner(),
         price_version,
         flags,
-        payments: payments.domain,
+        payments: reach.payments.domain,
         live: domain::turn::Live::default(),
         sandbox: domain::sandbox::Minted::default(),
     };
-    Ok(Core { ctx: Arc::new(ctx), service_keys, ipn_secret: payments.ipn_secret, writers, lease })
+    Ok(Core { ctx: Arc::new(ctx), service_keys, ipn_secret: reach.payments.ipn_secret, writers, lease })
 }
 
 /// The signing keys; development makes its first one itself.

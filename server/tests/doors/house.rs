@@ -90,8 +90,13 @@ impl House {
         let ctx = Arc::new(Ctx {
             keys: KeyRing::new(database.pool.clone(), peppers, clock.clone()),
             limits: Limits::new(clock.clone()),
-            engine: domain::engine::Engine::new(&finn_url, Arc::clone(&service_keys), clock.clone())
-                .expect("a URL"),
+            engine: domain::engine::Engine::new(
+                &finn_url,
+                client::Client::new(),
+                Arc::clone(&service_keys),
+                clock.clone(),
+            )
+            .expect("a URL"),
             owner: lease.owner(),
             clock,
             db: database.pool.clone(),

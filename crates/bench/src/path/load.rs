@@ -28,7 +28,7 @@ const MEASURING: u8 = 1;
 const STOPPING: u8 = 2;
 
 /// When a caller asks.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
     /// As soon as it was answered.
     Closed,

@@ -98,6 +98,15 @@ impl Run {
     }
 }
 
+/// The try whose 99th percentile lies in the middle; one that failed goes before all others.
+pub(crate) fn median(mut tries: Vec<Run>) -> Run {
+    if let Some(unsound) = tries.iter().position(|run| !run.is_sound()) {
+        return tries.swap_remove(unsound);
+    }
+    tries.sort_by_key(|run| run.p99_us);
+    tries.swap_remove(tries.len() / 2)
+}
+
 /// The promises that these runs speak of.
 pub(crate) fn promises(start: Start, runs: &[Run]) -> Vec<Promise> {
     let mut promises = Vec::new();

@@ -1,11 +1,15 @@
 //! An answer of finn, as it comes: headers first, then events in the batches in which the network brought them.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::Response;
-use hyper::body::Incoming;
+use hyper::body::Body as _;
+use tokio::time::{Instant, Sleep};
 use types::Pool;
 use types::s2s::{Event, Usage, headers};
 use types::sse;
@@ -53,9 +57,9 @@ pub enum End {
     },
 }
 
-/// A stream that a provider has begun to fill.
-#[derive(Debug)]
-pub struct Answering {
+/// Who answers, and why.
+#[derive(Clone, Debug)]
+pub struct Answerer {
     /// The pool that answers.
     pub pool: Option<Pool>,
     /// The catalog id of the model that answers.
@@ -64,22 +68,38 @@ pub struct Answering {
     pub personality_id: String,
     /// Why this pool and model.
     pub reason: String,
-    body: Option<Incoming>,
+}
+
+/// A stream that a provider has begun to fill.
+#[derive(Debug)]
+pub struct Answering {
+    /// As the headers say.
+    pub by: Answerer,
+    body: Option<client::Answer>,
     reader: sse::Reader,
+    last_sign: Instant,
+    /// Set anew when it rings, not with each frame.
+    silence: Pin<Box<Sleep>>,
 }
 
 impl Answering {
-    pub(super) fn new(response: Response<Incoming>) -> Self {
+    pub(super) fn new(response: Response<client::Answer>) -> Self {
         let text = |name: &str| {
             response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
         };
-        Self {
+        let by = Answerer {
             pool: text(headers::POOL_USED).parse().ok(),
             model: text(headers::MODEL_USED),
             personality_id: text(headers::PERSONALITY_ID),
             reason: text(headers::ROUTE_REASON),
+        };
+        let now = Instant::now();
+        Self {
+            by,
             body: Some(response.into_body()),
             reader: sse::Reader::new(),
+            last_sign: now,
+            silence: Box::pin(tokio::time::sleep_until(now + SILENCE_AT_MOST)),
         }
     }
 
@@ -89,12 +109,22 @@ impl Answering {
     pub async fn next(&mut self) -> Result<Read, Broken> {
         loop {
             let Some(body) = self.body.as_mut() else { return Err(Broken("engine_cut")) };
-            let frame = tokio::time::timeout(SILENCE_AT_MOST, body.frame()).await;
-            let frame = match frame {
-                Err(_) => return Err(Broken("engine_silent")),
-                Ok(None | Some(Err(_))) => return Err(Broken("engine_cut")),
-                Ok(Some(Ok(frame))) => frame,
-            };
+            let (silence, last_sign) = (&mut self.silence, &mut self.last_sign);
+            let frame = poll_fn(|context| {
+                if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) {
+                    *last_sign = Instant::now();
+                    return Poll::Ready(Ok(frame));
+                }
+                while silence.as_mut().poll(context).is_ready() {
+                    let due = *last_sign + SILENCE_AT_MOST;
+                    if due <= Instant::now() {
+                        return Poll::Ready(Err(Broken("engine_silent")));
+                    }
+                    silence.as_mut().reset(due);
+                }
+                Poll::Pending
+            });
+            let Some(Ok(frame)) = frame.await? else { return Err(Broken("engine_cut")) };
             let Ok(data) = frame.into_data() else { continue }; // the trailer is a cross-check, not a figure
             let read = self.parse(&data)?;
             if read.end.is_some() || read.usage.is_some() || !read.pieces.is_empty() {

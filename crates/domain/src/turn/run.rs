@@ -10,7 +10,7 @@ use types::s2s::Usage;
 use types::{MicroUsd, PricePerMillion, failpoint};
 
 use super::{Answering, Piece, Turn};
-use crate::engine::{Broken, End, Read};
+use crate::engine::{Answerer, Broken, End, Read};
 use crate::turn::Finished;
 
 /// Why reading stopped.
@@ -53,7 +53,7 @@ struct Bill {
 
 impl Turn {
     pub(super) async fn stream(mut self, mut answering: Answering, events: mpsc::Sender<Vec<Piece>>) {
-        let price = self.price_of(&answering);
+        let price = self.price_of(&answering.by);
         // Who answers is known now, and at its own price the hold covers more, and each slice costs less.
         self.worst.price = price;
         self.covered = self.covered.max(self.worst.affordable(MicroUsd(self.held)));
@@ -67,12 +67,12 @@ impl Turn {
         let last = match stop {
             Stop::End(End::Done { usage, own_count, finish_reason }) => {
                 let bill = Bill { usage, own: own_count.unwrap_or(usage) };
-                let settled = self.settle(&answering, price, &bill).await;
+                let settled = self.settle(&answering.by, price, &bill).await;
                 settled.map(|cost| Piece::Done(Finished { usage, cost, finish_reason, note: None }))
             }
             Stop::MoneyEnded(why) => {
                 let usage = metered.usage;
-                let settled = self.settle(&answering, price, &Bill { usage, own: usage }).await;
+                let settled = self.settle(&answering.by, price, &Bill { usage, own: usage }).await;
                 let note = Some(why.to_owned());
                 settled.map(|cost| {
                     Piece::Done(Finished { usage, cost, finish_reason: "length".to_owned(), note })
@@ -80,16 +80,16 @@ impl Turn {
             }
             Stop::End(End::Error { code, message, usage }) => {
                 metered.usage = usage;
-                self.break_off(&answering, price, &metered, code, message).await
+                self.break_off(&answering.by, price, &metered, code, message).await
             }
             Stop::Broken(code) => {
                 let message =
                     "the answer broke off: what was delivered is charged, ask again for the rest".to_owned();
-                self.break_off(&answering, price, &metered, code.to_owned(), message).await
+                self.break_off(&answering.by, price, &metered, code.to_owned(), message).await
             }
             Stop::Left => {
                 let message = "the client left".to_owned();
-                self.break_off(&answering, price, &metered, "client_left".to_owned(), message).await
+                self.break_off(&answering.by, price, &metered, "client_left".to_owned(), message).await
             }
         };
         failpoint::reach("turn.after_settle").await;
@@ -116,6 +116,7 @@ impl Turn {
     ) -> Stop {
         let mut extension: Option<Pin<Box<dyn Future<Output = Extended> + Send>>> = None;
         let mut in_one_go = 0;
+        let mut closed = std::pin::pin!(events.closed());
         loop {
             if in_one_go >= PIECES_IN_ONE_GO {
                 in_one_go = 0;
@@ -145,7 +146,7 @@ impl Turn {
                         (self.covered, self.held) = more;
                     }
                 }
-                () = events.closed() => return Stop::Left,
+                () = &mut closed => return Stop::Left,
             }
             let used = u32::try_from(metered.usage.completion_tokens).unwrap_or(u32::MAX);
             while used >= self.covered && self.covered < self.worst.max_tokens {
@@ -218,7 +219,7 @@ impl Turn {
     /// The end of an answer that has no proper one: charged if anything was delivered, released if nothing was.
     async fn break_off(
         &self,
-        answering: &Answering,
+        by: &Answerer,
         price: PricePerMillion,
         metered: &Metered,
         code: String,
@@ -229,13 +230,13 @@ impl Turn {
             self.give_back().await?;
             return Ok(Piece::Broken { code, message, usage: Usage::default(), cost: MicroUsd::ZERO });
         }
-        let cost = self.settle(answering, price, &Bill { usage, own: usage }).await?;
+        let cost = self.settle(by, price, &Bill { usage, own: usage }).await?;
         Ok(Piece::Broken { code, message, usage, cost })
     }
 
     async fn settle(
         &self,
-        answering: &Answering,
+        by: &Answerer,
         price: PricePerMillion,
         bill: &Bill,
     ) -> Result<MicroUsd, &'static str> {
@@ -247,9 +248,9 @@ impl Turn {
             tokens_out: count(bill.usage.completion_tokens),
             own_in: count(bill.own.prompt_tokens),
             own_out: count(bill.own.completion_tokens),
-            pool: Some(answering.pool.unwrap_or(self.pool).as_db()),
-            model: answering.model.clone(),
-            reason: answering.reason.clone(),
+            pool: Some(by.pool.unwrap_or(self.pool).as_db()),
+            model: by.model.clone(),
+            reason: by.reason.clone(),
         };
         let op = Op::Settle { key: self.account, id: self.passenger.reservation_id, charge };
         match self.ctx.ledger.submit(op).await {
@@ -290,11 +291,11 @@ impl Turn {
     }
 
     /// The price of the model that answers; one that is not in the catalog is charged as the dearest, and is logged.
-    fn price_of(&self, answering: &Answering) -> PricePerMillion {
-        if let Some(model) = self.ctx.catalog.models.get(&answering.model) {
+    fn price_of(&self, by: &Answerer) -> PricePerMillion {
+        if let Some(model) = self.ctx.catalog.models.get(&by.model) {
             model.price()
         } else {
-            tracing::error!(model = %answering.model, "the engine answered with a model that is not in the catalog");
+            tracing::error!(model = %by.model, "the engine answered with a model that is not in the catalog");
             self.worst.price
         }
     }

@@ -53,7 +53,13 @@ impl Shop {
         let ctx = Ctx {
             keys: KeyRing::new(pool.clone(), Peppers::new(pepper).unwrap(), clock.clone()),
             limits: Limits::new(clock.clone()),
-            engine: domain::engine::Engine::new("http://127.0.0.1:9", service_keys, clock.clone()).unwrap(),
+            engine: domain::engine::Engine::new(
+                "http://127.0.0.1:9",
+                client::Client::new(),
+                service_keys,
+                clock.clone(),
+            )
+            .unwrap(),
             owner: OwnerId(1),
             clock: clock.clone(),
             db: pool.clone(),

@@ -13,8 +13,8 @@ use super::openai::BadSettings;
 use super::upstream::{self, Dialect};
 use super::{Call, Upstream};
 use crate::failure::Failure;
-use crate::http::Client;
 use crate::secret::Secret;
+use client::Client;
 
 pub use event::Stream;
 

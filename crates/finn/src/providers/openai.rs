@@ -17,8 +17,8 @@ use types::s2s::Message;
 use super::upstream::{self, Dialect};
 use super::{Call, Upstream};
 use crate::failure::Failure;
-use crate::http::Client;
 use crate::secret::Secret;
+use client::Client;
 
 pub use chunk::Stream;
 

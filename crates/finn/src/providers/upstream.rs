@@ -15,8 +15,8 @@ use tokio::time::{Instant, Sleep};
 use types::sse::Reader;
 
 use crate::failure::{Failure, presentable};
-use crate::http::{self, Answer, Client, HttpError};
 use crate::transcript::Transcript;
+use client::{Answer, Client, HttpError};
 
 use super::{anthropic, openai};
 
@@ -116,7 +116,7 @@ async fn sentence(answer: Answer) -> String {
         Text(String),
     }
     let limit = Duration::from_secs(ERROR_BODY_SECONDS);
-    let body = tokio::time::timeout(limit, http::read_all(answer, MAX_ERROR_BYTES)).await.ok().flatten();
+    let body = tokio::time::timeout(limit, client::read_all(answer, MAX_ERROR_BYTES)).await.ok().flatten();
     let refused = body.and_then(|body| serde_json::from_slice::<Refused>(&body).ok());
     match refused.map(|refused| refused.error) {
         Some(Detail::Object { message } | Detail::Text(message)) if !message.is_empty() => {
