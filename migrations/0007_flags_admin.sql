@@ -14,7 +14,7 @@ create table flag (
 -- What an administrator or the operator did, insert-only: who, what, to which thing, and why. Written in the transaction
 -- of the deed where it is one of ours, and before the deed where the deed asks a vendor.
 create table admin_action (
-  id           bigint not null,
+  id           uuid   not null,                    -- version 7: later deeds have larger ones
   at           timestamptz not null,
   who          text   not null,                    -- operator, command line, key:<public id>
   what         text   not null,                    -- a word: payment.reconcile, review.resolve, grant, caps.set, flag.set

@@ -179,7 +179,7 @@ async fn measure(options: &Options, case: &Case) -> anyhow::Result<Figure> {
     cluster.prepare_database("bench").await?;
     let url = cluster.url("freeside_app", "bench");
     migrate(&cluster.url("freeside_owner", "bench")).await?;
-    fill(&cluster.superuser_url("bench"), case).await?;
+    fill(&cluster.superuser_url("bench"), case.communities, case.accounts, case.commit_ms).await?;
 
     let (mut rates, mut holds, mut settles) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.runs {
@@ -209,17 +209,22 @@ async fn measure(options: &Options, case: &Case) -> anyhow::Result<Figure> {
     })
 }
 
-async fn migrate(url: &str) -> anyhow::Result<()> {
+pub(crate) async fn migrate(url: &str) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(url).await?;
     sqlx::migrate!("../../migrations").run(&mut connection).await?;
     Ok(())
 }
 
 /// Opens the accounts and gives each its credits, through the ledger; a million of them by SQL in the same shape.
-async fn fill(superuser: &str, case: &Case) -> anyhow::Result<()> {
+pub(crate) async fn fill(
+    superuser: &str,
+    communities: i64,
+    accounts: i64,
+    commit_ms: u32,
+) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(superuser).await?;
-    if case.commit_ms > 0 {
-        let delay = case.commit_ms * 1_000;
+    if commit_ms > 0 {
+        let delay = commit_ms * 1_000;
         for setting in [
             format!("alter system set commit_delay = {delay}"),
             "alter system set commit_siblings = 0".to_owned(),
@@ -229,38 +234,37 @@ async fn fill(superuser: &str, case: &Case) -> anyhow::Result<()> {
         sqlx::query("select pg_reload_conf()").execute(&mut connection).await?;
     }
     let clock = Clock::system();
-    for community in 1..=case.communities {
+    for community in 1..=communities {
         let key = AccountKey { community: CommunityId(community), account: AccountId(1) };
         ledger::open_account(&mut connection, &clock, key, None).await?;
         sqlx::query(
             "insert into account (community_id, id, cap_month) select $1, n, (date_trunc('month', now() at time zone 'utc'))::date from generate_series(2, $2::bigint) n",
         )
         .bind(community)
-        .bind(case.accounts)
+        .bind(accounts)
         .execute(&mut connection)
         .await?;
     }
-    if case.accounts <= 2_000 {
+    if accounts <= 2_000 {
         let mut tx = connection.begin().await?;
-        for community in 1..=case.communities {
-            for account in 1..=case.accounts {
+        for community in 1..=communities {
+            for account in 1..=accounts {
                 ledger::post(&mut tx, &clock, &grant(&clock, community, account)).await?;
             }
         }
         tx.commit().await?;
     } else {
-        mint_all(superuser, case, &clock).await?;
+        mint_all(superuser, communities, accounts, &clock).await?;
     }
     sqlx::query("vacuum analyze").execute(&mut connection).await?;
     Ok(wal::age(&mut connection).await?)
 }
 
-async fn mint_all(url: &str, case: &Case, clock: &Clock) -> anyhow::Result<()> {
+async fn mint_all(url: &str, communities: i64, accounts: i64, clock: &Clock) -> anyhow::Result<()> {
     let (ledger, writers) = Ledger::start(&ledger::Settings::new(url, clock.clone())?);
     let mut tasks = tokio::task::JoinSet::new();
     for lane in 0..512_i64 {
         let (ledger, clock) = (ledger.clone(), clock.clone());
-        let (communities, accounts) = (case.communities, case.accounts);
         tasks.spawn(async move {
             let mut index = lane;
             while index < communities * accounts {

@@ -6,13 +6,14 @@ mod ledger_bench;
 mod machine;
 mod page;
 mod path;
+mod payments;
 mod summary;
 mod wal;
 
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "bench", about = "Measures the ledger alone and the whole path")]
+#[command(name = "bench", about = "Measures the ledger alone, the whole path, payments and proof")]
 struct Arguments {
     #[command(subcommand)]
     what: What,
@@ -20,7 +21,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
-    /// Both, written to a page.
+    /// Everything, written to a page.
     All(page::Options),
     /// Durable hold+settle pairs a second, books checked after each run.
     Ledger(ledger_bench::Options),
@@ -29,6 +30,8 @@ enum What {
     LedgerWorker(ledger_bench::WorkerOptions),
     /// Whole answers: API key, limits, hold, signed token, engine, stream, settle.
     Path(path::Options),
+    /// From notice to credits, and what it takes to prove the books.
+    Payments(payments::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<()> {
             What::Ledger(options) => ledger_bench::run(options).await.map(drop),
             What::LedgerWorker(options) => ledger_bench::work(options).await,
             What::Path(options) => path::run(options).await.map(drop),
+            What::Payments(options) => payments::run(options).await.map(drop),
         }
     })
 }

@@ -7,7 +7,7 @@ use clap::{Args, Parser};
 
 use crate::ledger_bench::{self, Figure};
 use crate::path::report::{Report, Run};
-use crate::{machine, path};
+use crate::{machine, path, payments};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -31,17 +31,21 @@ struct Defaults<T: Args> {
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let seconds = options.seconds.to_string();
+    // First: the others leave freed memory, in which an export could hide what it takes.
+    let payments_options =
+        Defaults::<payments::Options>::parse_from(["payments", "--seconds", &seconds]).options;
+    let of_payments = payments::run(payments_options).await?;
     let path_options = Defaults::<path::Options>::parse_from(["path", "--seconds", &seconds]).options;
     let report = path::run(path_options).await?;
     let runs = options.runs.to_string();
     let arguments = ["ledger", "--seconds", &seconds, "--runs", &runs];
     let ledger_options = Defaults::<ledger_bench::Options>::parse_from(arguments).options;
     let figures = ledger_bench::run(ledger_options).await?;
-    std::fs::write(&options.page, page(&options, &figures, &report))?;
+    std::fs::write(&options.page, page(&options, &figures, &report, &of_payments))?;
     Ok(())
 }
 
-fn page(options: &Options, figures: &[Figure], report: &Report) -> String {
+fn page(options: &Options, figures: &[Figure], report: &Report, of_payments: &payments::Report) -> String {
     let mut text = String::from(INTRODUCTION);
     let mut line = |words: String| {
         text.push_str(&words);
@@ -94,6 +98,26 @@ fn page(options: &Options, figures: &[Figure], report: &Report) -> String {
             promise.limit,
             word(promise.is_kept)
         ));
+    }
+    text.push_str(&payments_section(options, of_payments));
+    text
+}
+
+fn payments_section(options: &Options, report: &payments::Report) -> String {
+    let mut text = format!(
+        "\n## Payments and proof\n\n\
+         Notices come on connections of their own to one `freeside serve` by an open-loop timetable, measured for {} s, and each\n\
+         latency ends with the 2xx after the commit; then every account has exactly its packs and the books agree. All payers\n\
+         are members of one community, whose book one payment at a time locks. Load before: {}.\n\n\
+         | what | figure | promised | |\n|---|--:|--:|---|\n",
+        options.seconds, report.load_before
+    );
+    for figure in &report.figures {
+        let limit = figure.limit.map_or(String::new(), |limit| format!("{limit:.0}"));
+        let kept = figure.is_kept().map_or("", word);
+        let value = payments::number(figure.value);
+        writeln!(text, "| {} | {value} | {limit} | {kept} |", figure.what)
+            .expect("writing to a String does not fail");
     }
     text
 }

@@ -7,11 +7,11 @@
 
 mod answer;
 mod books;
-mod cpu;
+pub(crate) mod cpu;
 mod load;
 pub(crate) mod report;
-mod service;
-mod upstream;
+pub(crate) mod service;
+pub(crate) mod upstream;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -37,7 +37,7 @@ use upstream::Upstream;
 /// Accounts, each with a key, in communities of their own, as sign-up makes them.
 const DEVELOPERS: usize = 64;
 /// The database that `freeside serve` makes in its own cluster.
-const DATABASE: &str = "freeside";
+pub(crate) const DATABASE: &str = "freeside";
 /// After the start, before the idle memory is read: the first pass of every job is over.
 const IDLE: Duration = Duration::from_secs(3);
 /// Callers of an open loop: many more than are in flight, so that nobody is late for their own timetable.
@@ -124,10 +124,7 @@ impl Options {
 pub(crate) async fn run(options: Options) -> anyhow::Result<Report> {
     say(&format!("{}, load {}", machine::name(), machine::load_average()))?;
     let upstream = Upstream::start()?;
-    let program = match &options.freeside {
-        Some(program) => std::path::absolute(program)?,
-        None => std::env::current_exe()?.with_file_name("freeside"),
-    };
+    let program = service::program(options.freeside.as_deref())?;
     let service = Service::new(program, &options.folder, upstream.address)?;
     let result = tokio::select! {
         result = measure(&options, &service, &upstream) => result,
@@ -299,7 +296,7 @@ impl Bench {
 }
 
 /// A figure without durable commits would be another product's.
-async fn check_durable(db: &PgPool) -> anyhow::Result<()> {
+pub(crate) async fn check_durable(db: &PgPool) -> anyhow::Result<()> {
     for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
         let value: String =
             sqlx::query_scalar("select current_setting($1)").bind(setting).fetch_one(db).await?;

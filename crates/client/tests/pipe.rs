@@ -35,7 +35,9 @@ async fn echo(mut pipes: Pipes, connections: mpsc::UnboundedSender<()>) {
             let body = request.into_body().collect().await.expect("whole").to_bytes();
             Ok::<_, Infallible>(Response::new(Full::new(body)))
         });
-        tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(pipe), service));
+        tokio::spawn(
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(pipe), service),
+        );
     }
 }
 
@@ -65,7 +67,8 @@ async fn whoever_drops_half_an_answer_is_gone_for_the_server() {
             });
             async move { Ok::<_, Infallible>(Response::new(StreamBody::new(stream))) }
         });
-        let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(pipe), service).await;
+        let _ =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(pipe), service).await;
     });
     events.send(Ok(Frame::data(Bytes::from_static(b"half")))).await.expect("room");
     let mut answer = client.send(ask()).await.expect("answered").into_body();

@@ -34,7 +34,7 @@ pub struct Deed<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Recorded {
     /// Its place in the record; later ones are larger.
-    pub id: i64,
+    pub id: Uuid,
     /// When.
     pub at: OffsetDateTime,
     /// Who.
@@ -72,7 +72,7 @@ async fn insert(
         "insert into admin_action (id, at, who, what, target, reason, community_id, once)
          values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict on constraint admin_action_once do nothing",
     )
-    .bind(clock.big_id())
+    .bind(clock.uuid_v7())
     .bind(clock.now())
     .bind(deed.who)
     .bind(deed.what)
@@ -93,12 +93,12 @@ async fn insert(
 pub async fn deeds(
     connection: &mut PgConnection,
     community: Option<CommunityId>,
-    before: Option<i64>,
+    before: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Recorded>, sqlx::Error> {
     sqlx::query_as(
         "select id, at, who, what, target, reason from admin_action
-         where ($1::bigint is null or community_id = $1) and id < coalesce($2, 9223372036854775807)
+         where ($1::bigint is null or community_id = $1) and ($2::uuid is null or id < $2)
          order by id desc limit $3",
     )
     .bind(community.map(|community| community.0))
@@ -165,6 +165,15 @@ pub async fn confirm(
     Ok(done.rows_affected() == 1)
 }
 
+/// Makes a token that was used up serve again, for as long as it would have: the deed changed nothing.
+pub async fn give_back(connection: &mut PgConnection, token: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query("update confirmation set used_at = null where id = $1")
+        .bind(token)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use testing::postgres::TestDatabase;
@@ -199,6 +208,25 @@ mod tests {
         let token = ask_twice(&mut connection, &clock, DEED).await.expect("asked").token;
         clock.advance(CONFIRM_WITHIN);
         assert!(!confirm(&mut connection, &clock, token, DEED).await.expect("asked"), "too late");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn deeds_of_one_moment_are_all_written_down() {
+        /// So many draws of 21 random bits would all but surely clash.
+        const DEEDS: usize = 5_000;
+        let database = TestDatabase::new().await;
+        let clock = Clock::fixed(time::macros::datetime!(2026-03-14 12:00 UTC));
+        let mut tx = database.pool.begin().await.expect("one");
+        for _ in 0..DEEDS {
+            record(&mut tx, &clock, DEED).await.expect("written");
+        }
+        let (mut seen, mut before) = (0, None);
+        loop {
+            let page = deeds(&mut tx, DEED.community, before, 999).await.expect("read");
+            let Some(last) = page.last() else { break };
+            (seen, before) = (seen + page.len(), Some(last.id));
+        }
+        assert_eq!(seen, DEEDS);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

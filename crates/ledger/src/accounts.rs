@@ -1,4 +1,6 @@
-//! Opening accounts, caps and unfreezing: rare writes, each under the lock order of the house.
+//! Opening accounts and caps: rare writes, each under the lock order of the house.
+//!
+//! Deliberately absent: thawing. Only [`crate::resolve_violation`] does that, after a look at the books.
 
 use sqlx::PgConnection;
 use types::{AccountId, Clock, CommunityId};
@@ -61,28 +63,6 @@ pub async fn set_account_cap(
         community.0,
         account.0,
         limit
-    )
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Lifts a freeze after a person looked; the note stays with the violations it resolves. `false`: it was not frozen.
-pub async fn unfreeze(
-    connection: &mut PgConnection,
-    clock: &Clock,
-    key: AccountKey,
-    note: &str,
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!(
-        "with v as (update violation set resolved_at = $3, note = $4
-         where community_id = $1 and account_id = $2 and resolved_at is null)
-         update account set frozen_at = null, version = version + 1
-         where community_id = $1 and id = $2 and frozen_at is not null",
-        key.community.0,
-        key.account.0,
-        clock.now(),
-        note
     )
     .execute(connection)
     .await?;

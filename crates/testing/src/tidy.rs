@@ -50,7 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "types",
         ],
     ),
-    ("bench", &["cluster", "domain", "finn", "identity", "ledger", "types"]),
+    ("bench", &["cluster", "domain", "finn", "identity", "ledger", "pay", "types"]),
     ("testing", &["cluster"]),
     ("xtask", &[]),
 ];

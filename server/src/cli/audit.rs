@@ -12,7 +12,8 @@ use clap::{Subcommand, ValueEnum};
 use ledger::audit::{Filter, Format, Request};
 use ledger::verify::{Fault, Head, JWKS_AT_MOST, KeySet, LINE_AT_MOST, Options, Seal, Verified, VerifyError};
 use serde_json::json;
-use time::format_description::well_known::{Iso8601, Rfc3339};
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 use types::{AccountId, CommunityId, Pool};
 
@@ -104,7 +105,9 @@ fn export(arguments: &Export, source: &Source, console: &mut Console<'_>) -> any
 
 /// A day, which begins at midnight UTC, or a time.
 fn moment(text: &str) -> Result<OffsetDateTime, &'static str> {
-    let day = Date::parse(text, &Iso8601::DATE).map(|day| day.midnight().assume_utc());
+    // Not `Iso8601::DATE`: it reads a time too, and forgets its hours.
+    let day = Date::parse(text, format_description!("[year]-[month]-[day]"));
+    let day = day.map(|day| day.midnight().assume_utc());
     day.or_else(|_| OffsetDateTime::parse(text, &Rfc3339))
         .map_err(|_| "write a day (2026-03-01) or a time (2026-03-01T12:00:00Z)")
 }

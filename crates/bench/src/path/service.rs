@@ -42,6 +42,8 @@ pub(crate) struct Service {
     finn_listen: SocketAddr,
     /// `API_KEY_PEPPER_V1`, with which the benchmark makes its keys.
     pub(crate) pepper: String,
+    /// Further settings.
+    environment: Vec<(&'static str, String)>,
     child: Mutex<Option<Child>>,
 }
 
@@ -76,7 +78,21 @@ impl Service {
         std::fs::write(folder.join("freeside.toml"), catalog(upstream))?;
         let (listen, finn_listen) = two_free_ports()?;
         let pepper = Alphanumeric.sample_string(&mut rand::rng(), PEPPER_LETTERS);
-        Ok(Self { program, folder, listen, finn_listen, pepper, child: Mutex::new(None) })
+        Ok(Self {
+            program,
+            folder,
+            listen,
+            finn_listen,
+            pepper,
+            environment: Vec::new(),
+            child: Mutex::new(None),
+        })
+    }
+
+    /// The same with one more setting.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.environment.push((name, value.into()));
+        self
     }
 
     /// The data folder.
@@ -100,6 +116,7 @@ impl Service {
             .env("FREESIDE_LISTEN", self.listen.to_string())
             .env("FINN_LISTEN", self.finn_listen.to_string())
             .env("API_KEY_PEPPER_V1", &self.pepper)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
@@ -165,6 +182,14 @@ impl Service {
 
     fn log(&self) -> PathBuf {
         self.folder.join("freeside.log")
+    }
+}
+
+/// The program that was named, or the one beside this.
+pub(crate) fn program(named: Option<&Path>) -> std::io::Result<PathBuf> {
+    match named {
+        Some(program) => std::path::absolute(program),
+        None => Ok(std::env::current_exe()?.with_file_name("freeside")),
     }
 }
 

@@ -35,10 +35,11 @@ async fn a_micro_usd_that_came_from_nowhere_freezes_its_account_and_no_other() {
         let held = ledger.submit(hold(key(1, account), clock.uuid_v7(), 1)).await;
         assert!(matches!(held, Ok(Answer::Held { .. })), "{held:?}");
     }
-    let recorded: String = sqlx::query_scalar("select what from violation where account_id = 2")
-        .fetch_one(&database.pool)
-        .await
-        .unwrap();
+    let (violation, recorded): (i64, String) =
+        sqlx::query_as("select id, what from violation where account_id = 2")
+            .fetch_one(&database.pool)
+            .await
+            .unwrap();
     assert!(found.iter().all(|difference| recorded.contains(&difference.what)), "{recorded}");
 
     // The full pass finds it too, and a person who has looked and mended it can thaw the account.
@@ -48,7 +49,9 @@ async fn a_micro_usd_that_came_from_nowhere_freezes_its_account_and_no_other() {
         .await
         .unwrap();
     let mut connection = database.pool.acquire().await.unwrap();
-    assert!(ledger::unfreeze(&mut connection, &clock, key(1, 2), "taken back").await.unwrap());
+    let resolved =
+        ledger::resolve_violation(&mut connection, &clock, violation, "operator", "taken back").await;
+    assert_eq!(resolved.unwrap().thawed, Some(key(1, 2)));
     assert!(ledger.submit(hold(key(1, 2), clock.uuid_v7(), 1)).await.is_ok());
     assert!(ledger.submit(settle(key(1, 2), id, 60)).await.is_ok());
     audit(&database.pool).await;

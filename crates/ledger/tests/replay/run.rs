@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::future::join_all;
 use ledger::{
     Answer, Ledger, Observation, Op, PostError, Refusal, Sabotage, Settings, SubmitError, open_account, post,
-    set_account_cap, set_community_cap, unfreeze,
+    set_account_cap, set_community_cap,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -151,6 +151,8 @@ pub(crate) async fn run(plan: Plan) -> Result<Report, Caught> {
     settings.observer = Some(observer);
     let (processes, writers): (Vec<_>, Vec<_>) = (0..2).map(|_| Ledger::start(&settings)).unzip();
     drop(settings);
+
+    cap_a_whale(&stage).await;
 
     let looking = tokio::spawn(look(Arc::clone(&stage), snapshots));
     let streams: Vec<_> = (0..STREAMS)
@@ -333,11 +335,33 @@ async fn administer(stage: &Stage, rng: &mut StdRng) -> Result<(), Caught> {
             What::Frozen(account, true)
         }
         _ => {
-            unfreeze(&mut transaction, &stage.clock, whose, "looked at").await.unwrap();
+            let thaw = "update account set frozen_at = null, version = version + 1
+                where community_id = $1 and id = $2 and frozen_at is not null";
+            sqlx::query(thaw).bind(community).bind(account).execute(&mut *transaction).await.unwrap();
             What::Frozen(account, false)
         }
     };
-    // Its place in the order: only the community's cap raises the book's version by itself.
+    take_place(stage, transaction, (community, before), what).await;
+    Ok(())
+}
+
+/// A cap that nobody lifts, so that every run meets one, in whatever order its streams go.
+async fn cap_a_whale(stage: &Stage) {
+    let (community, whale, limit) = (14, 2, Some(800_000));
+    let mut transaction = stage.pool.begin().await.unwrap();
+    let before = lock_book(&mut transaction, community).await;
+    let whose = key(community, whale);
+    assert!(set_account_cap(&mut transaction, whose.community, whose.account, limit).await.unwrap());
+    take_place(stage, transaction, (community, before), What::AccountCap(whale, limit)).await;
+}
+
+/// Commits with the next place in the order of the book: only the community's cap raises its version by itself.
+async fn take_place(
+    stage: &Stage,
+    mut transaction: sqlx::Transaction<'_, sqlx::Postgres>,
+    (community, before): (i64, i64),
+    what: What,
+) {
     let version: i64 =
         sqlx::query_scalar("update book set version = $2 where community_id = $1 returning version")
             .bind(community)
@@ -347,7 +371,6 @@ async fn administer(stage: &Stage, rng: &mut StdRng) -> Result<(), Caught> {
             .unwrap();
     transaction.commit().await.unwrap();
     let _ = stage.events.send(Event { community, version, wrote: true, what });
-    Ok(())
 }
 
 /// Looks at one community after another until it is told to stop.
