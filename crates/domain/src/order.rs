@@ -1,8 +1,8 @@
 //! Orders and payments: credits are bought with crypto (SPEC §3, §13).
 //!
-//! [`start`] makes an order, [`choose`] a payment of it in one coin, [`view`] shows both. What the vendor says comes
+//! [`start()`] makes an order, [`choose()`] a payment of it in one coin, [`view()`] shows both. What the vendor says comes
 //! back in three ways (a notice, the [`Poller`], an admin's [`reconcile`]) and all three run one transaction,
-//! [`apply`]: lock the order and its payments, add the report to the facts, let the pure [`rule`] say what follows,
+//! [`apply()`]: lock the order and its payments, add the report to the facts, let the pure [`rule`] say what follows,
 //! move the money through the ledger, open what a person has to look at, commit.
 //!
 //! What always holds: the report and the mint are one commit; reports may come in any order, any number of times, at
@@ -12,6 +12,7 @@
 mod apply;
 mod choose;
 mod coins;
+mod held_up;
 mod idempotency;
 mod lots;
 mod notices;
@@ -31,6 +32,7 @@ use uuid::Uuid;
 
 pub use apply::{Applied, ApplyError, Origin, apply};
 pub use choose::{PAYMENTS_PER_ORDER_AT_MOST, choose};
+pub use held_up::Creditor;
 pub use notices::keep_unread;
 pub use poll::{BACK_OFF_AT_FIRST, BACK_OFF_AT_MOST, Poller, REQUESTS_PER_SECOND, Step};
 pub use review::{

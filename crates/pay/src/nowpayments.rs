@@ -2,7 +2,7 @@
 //!
 //! Seven questions, each one request with an end in time and size. What always holds: a payment is asked for once
 //! (the vendor has no idempotency key, so a repetition would be a second payment); questions that change nothing are
-//! asked up to three times; an answer about another payment than the one asked for is unreadable; the key is in one
+//! asked up to three times; an answer about another payment, coin or price than the one asked for is unreadable; the key is in one
 //! header and nowhere else. Backing off after 429 is the caller's, who knows what else is waiting.
 //!
 //! Deliberately absent: invoices (their answer has no payment id), the list of payments (it wants the dashboard's
@@ -11,6 +11,7 @@
 pub mod answer;
 mod wire;
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use types::Clock;
@@ -86,7 +87,7 @@ impl Client {
         if created.report.order_id.as_deref().is_some_and(|order| order != new.order_id) {
             return Err(Error::Unreadable);
         }
-        Ok(created)
+        if is_as_asked(&created, new) { Ok(created) } else { Err(Error::Unreadable) }
     }
 
     /// What is known of a payment.
@@ -118,6 +119,18 @@ impl Client {
     pub async fn status(&self) -> Result<(), Error> {
         answer::status(&self.0.get("/status").await?)
     }
+}
+
+/// Whether the payment is in the coin and for the price that were asked for. Any other would be paid and not credited.
+fn is_as_asked(created: &Created, new: &NewPayment) -> bool {
+    let is_same = |said: &str, asked: &str| said.eq_ignore_ascii_case(asked);
+    let report = &created.report;
+    is_same(&created.pay_currency, &new.pay_currency)
+        && report.price_currency.as_deref().is_none_or(|said| is_same(said, &new.price_currency))
+        && report
+            .price_amount
+            .as_deref()
+            .is_none_or(|said| crate::decimal::compare(said, &new.price_amount) == Ok(Ordering::Equal))
 }
 
 /// Percent-encodes all but letters, digits, `-` and `_` (dots too: `..` is a path's), so that a value stays one value.

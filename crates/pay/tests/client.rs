@@ -67,6 +67,25 @@ async fn a_payment_is_made_with_one_request() {
 }
 
 #[tokio::test]
+async fn a_payment_in_another_coin_or_for_another_price_is_unreadable() {
+    for (from, to, is_read) in [
+        ("\"pay_currency\":\"XRP\"", "\"pay_currency\":\"xlm\"", false),
+        ("\"price_amount\":10", "\"price_amount\":1", false),
+        ("\"price_amount\":10", "\"price_amount\":10.0000000000000000000000001", false),
+        ("\"price_currency\":\"usd\"", "\"price_currency\":\"eur\"", false),
+        ("\"price_amount\":10", "\"price_amount\":\"1.000e1\"", true),
+        ("\"price_currency\":\"usd\"", "\"price_currency\":\"USD\"", true),
+        ("\"price_amount\":10,\"price_currency\":\"usd\",", "", true),
+    ] {
+        assert!(CREATED.contains(from), "{from}");
+        let server = Server::start([answer(201, &CREATED.replace(from, to))]).await;
+        let created = client(&server).create_payment(&new_payment()).await;
+        assert_eq!(created.is_ok(), is_read, "{to}: {created:?}");
+        assert!(is_read || created == Err(Error::Unreadable), "{to}: {created:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_payment_is_never_asked_for_twice() {
     for (reply, error) in [
         (answer(500, "{}"), refused(500, "", "")),

@@ -2,7 +2,8 @@
 //!
 //! Both count in this process alone, in bounded memory. They keep a flood away from the books; what must happen once
 //! is the books' own matter, so a count that is lost is laxness for a moment and never a wrong credit. The limit per
-//! payment counts only what the vendor has signed: a stranger cannot use a payment's tries up (SPEC §3).
+//! payment counts only what the vendor has signed: a stranger cannot use a payment's tries up (SPEC §3). Nor can a
+//! failure of ours: a notice that was not applied gives its try back.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,6 +15,8 @@ use time::{Duration, OffsetDateTime};
 const BURST: i64 = 6_000;
 /// And each second after that: twice the rate at which we promise to credit; a signature costs 50 µs to refuse.
 const PER_SECOND: i64 = 200;
+/// A notice is shorter than this. Looking at a longer body costs more, so each such part begun counts as a notice.
+const PART_BYTES: usize = 2_048;
 /// Addresses remembered at once, 64 bytes each.
 const ADDRESSES_AT_MOST: usize = 16_384;
 /// Signed notices of one payment in an hour (SPEC §3): every status twice over, or nearly.
@@ -48,6 +51,16 @@ impl Bucket {
 impl Gate {
     /// Counts a notice from `ip`, before anything is known of it. `Err`: seconds to wait.
     pub(crate) fn address(&self, ip: IpAddr, now: OffsetDateTime) -> Result<(), u64> {
+        self.charge(ip, 1_000, now)
+    }
+
+    /// Counts what a body of `bytes` costs beyond the notice that [`Gate::address`] counted. `Err`: seconds to wait.
+    pub(crate) fn body(&self, ip: IpAddr, bytes: usize, now: OffsetDateTime) -> Result<(), u64> {
+        let further = bytes.div_ceil(PART_BYTES).saturating_sub(1);
+        self.charge(ip, i64::try_from(further).unwrap_or(i64::MAX).saturating_mul(1_000), now)
+    }
+
+    fn charge(&self, ip: IpAddr, milli: i64, now: OffsetDateTime) -> Result<(), u64> {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let network = network_of(ip);
         if addresses.len() >= ADDRESSES_AT_MOST && !addresses.contains_key(&network) {
@@ -60,15 +73,15 @@ impl Gate {
         let fresh = Bucket { left_milli: BURST * 1_000, at: now };
         let bucket = addresses.entry(network).or_insert(fresh);
         *bucket = bucket.filled(now);
-        if bucket.left_milli < 1_000 {
+        if bucket.left_milli < milli {
             return Err(1);
         }
-        bucket.left_milli -= 1_000;
+        bucket.left_milli -= milli;
         Ok(())
     }
 
-    /// Counts a signed notice of `payment`. `Err`: seconds to wait.
-    pub(crate) fn payment(&self, payment: &str, now: OffsetDateTime) -> Result<(), u64> {
+    /// Counts a signed notice of `payment`, until the try is dropped unused. `Err`: seconds to wait.
+    pub(crate) fn payment(&self, payment: &str, now: OffsetDateTime) -> Result<Try<'_>, u64> {
         let mut payments = self.payments.lock().unwrap_or_else(PoisonError::into_inner);
         if payments.len() >= PAYMENTS_AT_MOST && !payments.contains_key(payment) {
             payments.retain(|_, seen| seen.back().is_some_and(|last| *last + HOUR > now));
@@ -85,7 +98,41 @@ impl Gate {
             return Err(u64::try_from(left).unwrap_or(1).clamp(1, 3_600));
         }
         seen.push_back(now);
-        Ok(())
+        Ok(Try { gate: self, payment: payment.to_owned(), at: now, is_used: false })
+    }
+}
+
+/// One of a payment's tries. Dropped before it is [used](Try::use_up) it is given back: that the books were busy, or
+/// that the time ran out, is not the vendor's fault.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Try<'a> {
+    gate: &'a Gate,
+    payment: String,
+    at: OffsetDateTime,
+    is_used: bool,
+}
+
+impl Try<'_> {
+    /// The notice was taken in.
+    pub(crate) fn use_up(mut self) {
+        self.is_used = true;
+    }
+}
+
+impl Drop for Try<'_> {
+    fn drop(&mut self) {
+        if self.is_used {
+            return;
+        }
+        let mut payments = self.gate.payments.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(seen) = payments.get_mut(&self.payment) else { return };
+        if let Some(place) = seen.iter().rposition(|at| *at == self.at) {
+            seen.remove(place);
+        }
+        if seen.is_empty() {
+            payments.remove(&self.payment);
+        }
     }
 }
 
@@ -126,12 +173,46 @@ mod tests {
     fn a_payment_has_ten_in_any_hour() {
         let gate = Gate::default();
         for minute in 0..10 {
-            assert_eq!(gate.payment("1", START + Duration::minutes(minute)), Ok(()));
+            assert_eq!(take(&gate, "1", START + Duration::minutes(minute)), Ok(()));
         }
-        assert_eq!(gate.payment("1", START + Duration::minutes(10)), Err(3_001));
-        assert_eq!(gate.payment("2", START + Duration::minutes(10)), Ok(()));
-        assert_eq!(gate.payment("1", START + HOUR), Ok(()), "the first is an hour old");
-        assert!(gate.payment("1", START + HOUR).is_err());
+        assert_eq!(take(&gate, "1", START + Duration::minutes(10)), Err(3_001));
+        assert_eq!(take(&gate, "2", START + Duration::minutes(10)), Ok(()));
+        assert_eq!(take(&gate, "1", START + HOUR), Ok(()), "the first is an hour old");
+        assert!(take(&gate, "1", START + HOUR).is_err());
+    }
+
+    fn take(gate: &Gate, payment: &str, now: OffsetDateTime) -> Result<(), u64> {
+        gate.payment(payment, now).map(Try::use_up)
+    }
+
+    #[test]
+    fn a_try_that_was_not_used_is_given_back() {
+        let gate = Gate::default();
+        for _ in 0..2 * PER_PAYMENT {
+            drop(gate.payment("1", START).expect("none was used"));
+        }
+        assert!(gate.payments.lock().expect("sound").is_empty());
+        let running: Vec<_> =
+            (0..PER_PAYMENT).map(|_| gate.payment("1", START).expect("there is room")).collect();
+        assert!(gate.payment("1", START).is_err(), "what is not answered yet counts");
+        running.into_iter().next().expect("one").use_up();
+        assert_eq!(gate.payments.lock().expect("sound")["1"].len(), 1);
+    }
+
+    #[test]
+    fn a_long_body_counts_as_many_notices() {
+        let gate = Gate::default();
+        let ip: IpAddr = Ipv4Addr::new(192, 0, 2, 1).into();
+        for short in [0, 1, PART_BYTES] {
+            assert_eq!(gate.body(ip, short, START), Ok(()));
+        }
+        let parts = 64 * 1024 / PART_BYTES;
+        for _ in 0..usize::try_from(BURST).expect("small") / parts {
+            assert_eq!(gate.address(ip, START), Ok(()));
+            assert_eq!(gate.body(ip, 64 * 1024, START), Ok(()));
+        }
+        assert_eq!(gate.body(ip, 64 * 1024, START), Err(1));
+        assert_eq!(gate.body(ip, PART_BYTES, START), Ok(()), "it was counted already");
     }
 
     #[test]
@@ -140,7 +221,7 @@ mod tests {
         for number in 0..100_000_u32 {
             let now = START + Duration::milliseconds(number.into());
             gate.address(Ipv4Addr::from_bits(number).into(), now).expect("each is new");
-            gate.payment(&number.to_string(), now).expect("each is new");
+            gate.payment(&number.to_string(), now).expect("each is new").use_up();
         }
         assert!(gate.addresses.lock().expect("sound").len() <= ADDRESSES_AT_MOST);
         assert!(gate.payments.lock().expect("sound").len() <= PAYMENTS_AT_MOST);

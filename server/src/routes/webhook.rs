@@ -113,6 +113,8 @@ async fn take_in_time(
     let now = app.ctx.clock.now();
     app.gate.address(asked.ip, now).map_err(|retry_after_s| Refused::Address { retry_after_s })?;
     let whole = body::read_any(&app.bodies, body, limits::NOTICE_BODY_BYTES).await.map_err(Refused::Body)?;
+    let size = whole.bytes().len();
+    app.gate.body(asked.ip, size, now).map_err(|retry_after_s| Refused::Address { retry_after_s })?;
     let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let report = match notice::authenticate(secret, signature, whole.bytes()) {
         Ok(report) => report,
@@ -124,11 +126,13 @@ async fn take_in_time(
             return kept.map(|()| Outcome::Unread).map_err(|error| Refused::Failed(error.into()));
         }
     };
-    app.gate.payment(&report.payment_id, now).map_err(|retry_after_s| Refused::Payment { retry_after_s })?;
+    let counted = app.gate.payment(&report.payment_id, now);
+    let counted = counted.map_err(|retry_after_s| Refused::Payment { retry_after_s })?;
     failpoint::reach("webhook.authenticated").await;
     let applied: Result<Applied, ApplyError> =
         order::apply(&app.ctx.db, &app.ctx.clock, &report, Origin::Notice { verbatim: whole.bytes() }).await;
     applied.map_err(|error| Refused::Failed(error.into()))?;
+    counted.use_up();
     failpoint::reach("webhook.applied").await;
     Ok(Outcome::Applied)
 }

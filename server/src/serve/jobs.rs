@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Ctx;
-use domain::order::Poller;
+use domain::order::{Creditor, Poller};
 use ledger::Checker;
+use sqlx::PgPool;
 use tokio::task::JoinSet;
+use types::Clock;
 
 use super::database::Books;
 use crate::config::{Role, Roles, Settings};
@@ -34,6 +36,8 @@ const EXPIRE: Duration = Duration::from_mins(1);
 const CHECK_ALL: Duration = Duration::from_hours(24);
 /// The poller says itself when it wants its next step; this is how often it is asked.
 const POLL: Duration = Duration::from_millis(500);
+/// A look for payments that are paid and were not credited because minting was stopped.
+const CREDIT: Duration = Duration::from_secs(15);
 /// A dead embedded PostgreSQL is back within about a second.
 const REVIVE: Duration = Duration::from_secs(1);
 /// A hold younger than this may be one whose turn has not taken its place yet.
@@ -64,10 +68,19 @@ pub(crate) fn start(
             ledger::expire_due_lots(&ctx.db, &ctx.ledger, &ctx.clock).await?;
             Ok(())
         });
-        every(tasks, CHECK_ALL, ctx, |ctx| async move { check_all(&ctx).await });
+        every(tasks, CHECK_ALL, ctx, |ctx| async move { check_all(&ctx.db, &ctx.clock).await });
         if ctx.payments.vendor.is_some() {
             tasks.spawn(poll(Arc::clone(ctx)));
         }
+        // Without a vendor too: what is paid is known.
+        let creditor = Arc::new(tokio::sync::Mutex::new(Creditor::default()));
+        every(tasks, CREDIT, ctx, move |ctx| {
+            let creditor = Arc::clone(&creditor);
+            async move {
+                creditor.lock().await.step(&ctx.db, &ctx.clock).await?;
+                Ok(())
+            }
+        });
         let checker = Arc::new(tokio::sync::Mutex::new(Checker::default()));
         every(tasks, CHECK, ctx, move |ctx| {
             let checker = Arc::clone(&checker);
@@ -135,19 +148,13 @@ async fn poll(ctx: Arc<Ctx>) {
     }
 }
 
-/// Reads the whole of the books. What it finds is the guard's to act upon: it looks at the same accounts every 15 s.
-async fn check_all(ctx: &Ctx) -> anyhow::Result<()> {
-    let differences = ledger::check_everything(&ctx.db).await?;
-    metrics::gauge!("ledger_full_check_differences")
-        .set(f64::from(u32::try_from(differences.len()).unwrap_or(u32::MAX)));
+/// Reads the whole of the books, and acts on what it finds as the guard does: an account that is wrong is frozen, a broken
+/// chain stops minting.
+async fn check_all(db: &PgPool, clock: &Clock) -> anyhow::Result<()> {
+    let pass = Checker::default().examine(db, clock).await?;
+    let found = pass.differences.len() + pass.global.len();
+    metrics::gauge!("ledger_full_check_differences").set(f64::from(u32::try_from(found).unwrap_or(u32::MAX)));
     metrics::counter!("ledger_full_checks_total").increment(1);
-    for difference in &differences {
-        let key = difference.key;
-        tracing::error!(community = %key.community, account = %key.account, what = %difference.what, "the full check of the books found a difference");
-    }
-    for fault in ledger::audit::check_chains(&ctx.db, None).await? {
-        tracing::error!(%fault, "the full check of the books found a broken audit chain");
-    }
     Ok(())
 }
 
@@ -163,4 +170,41 @@ async fn release_leaks(ctx: &Ctx) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::{AccountKey, NEVER, Op, PostError, Refusal, Source};
+    use sqlx::{Connection as _, PgConnection};
+    use testing::postgres::TestDatabase;
+    use types::{AccountId, CommunityId, LotId};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_broken_chain_stops_minting() {
+        let (database, clock) = (TestDatabase::new().await, Clock::system());
+        let key = AccountKey { community: CommunityId(1), account: AccountId(2) };
+        let mint = || {
+            let id = LotId(clock.uuid_v7());
+            Op::Mint { key, id, source: Source::Purchase, amount: 1_000, expires_at: NEVER }
+        };
+        let mut connection = database.pool.acquire().await.expect("one");
+        ledger::open_account(&mut connection, &clock, key, None).await.expect("opened");
+        ledger::post(&mut connection, &clock, &mint()).await.expect("minted");
+        check_all(&database.pool, &clock).await.expect("read");
+        ledger::post(&mut connection, &clock, &mint()).await.expect("sound books stop nothing");
+
+        // Past the triggers, and moving no money: only the hashes tell.
+        let mut intruder = PgConnection::connect(&database.url_for("postgres")).await.expect("connected");
+        sqlx::raw_sql(
+            "set session_replication_role = replica; update journal set at = at - interval '1 day' where seq = 1",
+        )
+        .execute(&mut intruder)
+        .await
+        .expect("changed");
+        check_all(&database.pool, &clock).await.expect("read");
+        let refused = ledger::post(&mut connection, &clock, &mint()).await;
+        assert!(matches!(refused, Err(PostError::Refused(Refusal::MintingStopped))), "{refused:?}");
+    }
 }

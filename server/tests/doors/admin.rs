@@ -228,7 +228,7 @@ async fn a_payment_that_hangs_is_shown_and_repaired_after_asking_twice() {
     assert_eq!(micro(&again["minted_micro"]), 0, "twice is once");
     assert_eq!(house.balance(&payer).await.minted, 10_500_000);
     let record = house.read(&of(&payer, "actions"), &admin).await;
-    assert_eq!(record["actions"].as_array().map(Vec::len), Some(2), "{record}");
+    assert_eq!(record["actions"].as_array().map(Vec::len), Some(4), "asked and done, twice: {record}");
 
     let (_, hanging) = house.bought(&payer).await;
     sqlx::query("update payment set deposit_at = now() - interval '31 minutes' where id = $1")
@@ -268,7 +268,20 @@ async fn a_second_payment_waits_for_a_person_who_credits_it() {
         house.post(&path, &json!({"resolution": "keep", "note": "x"})).key(&admin).send().await.status,
         400
     );
-    let done = house.insist(&path, &admin, &credit).await;
+    // While nothing is minted nothing is decided, and the confirmation serves on.
+    let owner = house.database.owner_pool();
+    let minting = async |sql| sqlx::query(sql).execute(&owner).await.expect("the guard");
+    minting("update guard set minting_stopped_at = now()").await;
+    let first = house.post(&path, &credit).key(&admin).send().await;
+    let mut confirmed = credit.clone();
+    confirmed["confirmation"] = first.json()["confirmation"].clone();
+    let stopped = house.post(&path, &confirmed).key(&admin).send().await;
+    assert_eq!(
+        (stopped.status.as_u16(), stopped.json()["type"].clone()),
+        (503, json!("/problems/minting-stopped"))
+    );
+    minting("update guard set minting_stopped_at = null").await;
+    let done = house.post(&path, &confirmed).key(&admin).send().await;
     assert_eq!(done.status, 200, "{}", done.text());
     assert_eq!(
         (micro(&done.json()["credited_micro"]), &done.json()["review"]["state"]),

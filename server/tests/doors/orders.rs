@@ -141,10 +141,16 @@ async fn what_cannot_be_bought_is_refused_with_the_next_step() {
         assert_eq!(house.choose(payer, order, "btc").await.status, 404, "another's order is not there");
     }
     house.simulator.fail_next(9, Fault::Busy);
-    let busy = house.choose(&payer, &order, "btc").await;
+    let busy = house.choose(&payer, &order, "eth").await;
     assert_eq!(problem(&busy), (503, "/problems/payments-unavailable".to_owned()));
     assert!(!busy.header("retry-after").is_empty());
     house.simulator.mend();
+    let again = house.choose(&payer, &order, "eth").await;
+    assert_eq!(
+        problem(&again),
+        (503, "/problems/payments-unavailable".to_owned()),
+        "that coin is left alone for a while"
+    );
     let (order, payment) = house.bought(&payer).await;
     house.simulator.pay(&payment).await.expect("paid");
     let done = house.choose(&payer, &order, "ltc").await;

@@ -149,13 +149,8 @@ async fn apply_in(
     let order = order.ok_or_else(|| anyhow::anyhow!("order {id} is gone, and orders are never deleted"))?;
     // Times of one order never run backwards: read under its lock.
     let now = clock.now();
-    if by_payment.is_some_and(|by_payment| by_payment != order.id) {
-        let mut applied = about(&order);
-        notices::keep_report(tx, report, origin, Some(order.id), now).await?;
-        let detail = order.id.to_string();
-        open(tx, &mut applied, Review::OtherOrder, report, &detail, Some(&order), now).await?;
-        record_deed(tx, clock, report, origin, Some(&order)).await?;
-        return Ok(applied);
+    if let Some(owner) = by_payment.filter(|by_payment| *by_payment != order.id) {
+        return of_other_order(tx, clock, report, origin, &order, owner).await;
     }
     adopt(tx, report, &order, now).await?;
     let mut rows = store::lock_payments(tx, order.id).await?;
@@ -175,6 +170,32 @@ async fn apply_in(
     settle(tx, clock, &order, &mut rows, Some(place), now, &mut applied).await?;
     poll::reschedule(tx, &rows[place], origin, applied.is_held_up, now).await?;
     record_deed(tx, clock, report, origin, Some(&order)).await?;
+    Ok(applied)
+}
+
+/// A report that names `order`, about a payment of `owner`: for a person, and asked about further as any other.
+async fn of_other_order(
+    tx: &mut PgConnection,
+    clock: &Clock,
+    report: &Report,
+    origin: Origin<'_>,
+    order: &Order,
+    owner: OrderId,
+) -> Result<Applied, ApplyError> {
+    let now = clock.now();
+    let mut applied = about(order);
+    let detail = order.id.to_string();
+    open(tx, &mut applied, Review::OtherOrder, report, &detail, Some(order), now).await?;
+    // An answer that says the same again is not kept, as in `apply_in`.
+    if !applied.opened.is_empty() || !matches!(origin, Origin::Poll) {
+        notices::keep_report(tx, report, origin, Some(order.id), now).await?;
+    }
+    // Of the other order nothing but the time of the next question is written, so its lock is not needed.
+    let rows = store::payments(tx, owner).await?;
+    if let Some(row) = rows.iter().find(|row| row.id == report.payment_id) {
+        poll::reschedule(tx, row, origin, false, now).await?;
+    }
+    record_deed(tx, clock, report, origin, Some(order)).await?;
     Ok(applied)
 }
 

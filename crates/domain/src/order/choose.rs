@@ -7,7 +7,9 @@
 use pay::nowpayments::{Client, Created, NewPayment};
 use sqlx::PgPool;
 use time::Duration;
+use types::failpoint;
 
+use super::apply::{self, ApplyError};
 use super::rule::{self, Facts};
 use super::store::{self, PaymentRow};
 use super::{Order, OrderError, OrderId, OrderView, Payer, Status, coins, poll, view};
@@ -20,6 +22,8 @@ pub const PAYMENTS_PER_ORDER_AT_MOST: usize = 10;
 const OPEN_FOR: Duration = Duration::days(7);
 /// Longer than the vendor's client waits; after it, a click may try again.
 const CHOOSING_AT_MOST: Duration = Duration::seconds(60);
+/// The vendor's answer cannot be asked for again, so busy books are tried again, well within [`CHOOSING_AT_MOST`].
+const WRITES_AT_MOST: u32 = 4;
 
 /// Makes a payment of the order in `coin`, or finds the one that was made and still waits.
 pub async fn choose(ctx: &Ctx, who: Payer, order: OrderId, coin: &str) -> Result<OrderView, OrderError> {
@@ -43,7 +47,7 @@ pub async fn choose(ctx: &Ctx, who: Payer, order: OrderId, coin: &str) -> Result
         Claim::Ours => {
             let made = make(ctx, vendor, &order, &coin).await;
             let done = match made {
-                Ok(created) => write(ctx, &order, &coin, &created).await.map_err(OrderError::from),
+                Ok(created) => write(ctx, &order, &coin, &created).await,
                 Err(error) => Err(OrderError::of_vendor(error)),
             };
             release(&ctx.db, &order).await?;
@@ -130,10 +134,35 @@ async fn make(ctx: &Ctx, vendor: &Client, order: &Order, coin: &str) -> Result<C
     vendor.create_payment(&new).await
 }
 
-/// A notice may have come first: then the row is there, and gets what only the vendor's answer says.
-async fn write(ctx: &Ctx, order: &Order, coin: &str, created: &Created) -> Result<(), sqlx::Error> {
+/// Writes the vendor's answer down, and tries again while somebody else holds the order.
+async fn write(ctx: &Ctx, order: &Order, coin: &str, created: &Created) -> Result<(), OrderError> {
+    let payment = created.report.payment_id.as_str();
+    let mut attempt = 1;
+    loop {
+        failpoint::reach("pay.before_write").await;
+        match try_write(ctx, order, coin, created).await {
+            Ok(()) => return Ok(()),
+            Err(ApplyError::Busy(error)) if attempt < WRITES_AT_MOST => {
+                tracing::info!(payment, %error, "a new payment could not be written down yet");
+                attempt += 1;
+            }
+            Err(error) => {
+                tracing::error!(payment, order = %order.id, "a payment that the vendor made was not written down");
+                return Err(OrderError::Unexpected(error.into()));
+            }
+        }
+    }
+}
+
+/// The order's lock comes first, as everywhere: the vendor tells of a payment the moment it makes it, and [`apply()`](super::apply())
+/// holds the order while it waits for this row. A notice that came first left a row, which gets what only the
+/// vendor's answer says.
+async fn try_write(ctx: &Ctx, order: &Order, coin: &str, created: &Created) -> Result<(), ApplyError> {
+    let mut tx = ctx.db.begin().await?;
+    sqlx::query(apply::LOCK_WAIT).execute(&mut *tx).await?;
+    store::lock_order(&mut tx, order.id).await?;
     let now = ctx.clock.now();
-    sqlx::query(
+    let done = sqlx::query(
         "insert into payment (id, order_id, coin, network, pay_address, memo, pay_amount, valid_until, created_at, facts,
            next_poll_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
@@ -153,7 +182,11 @@ async fn write(ctx: &Ctx, order: &Order, coin: &str, created: &Created) -> Resul
     .bind(now)
     .bind(Facts::WAITING.as_db())
     .bind(poll::first(now))
-    .execute(&ctx.db)
+    .execute(&mut *tx)
     .await?;
-    Ok(())
+    if done.rows_affected() != 1 {
+        let payment = &created.report.payment_id;
+        return Err(anyhow::anyhow!("the vendor's new payment {payment} is another order's").into());
+    }
+    Ok(tx.commit().await?)
 }

@@ -1,10 +1,12 @@
 //! The least that each coin can carry, asked of the vendor and remembered for a while.
 //!
-//! What always holds: an old figure is never shown; a vendor that does not answer costs the coin, not the page.
+//! What always holds: an old figure is never shown; a vendor that does not answer costs the coin, not the page; each
+//! coin is asked about once at a time, and after a failure not again for a while, so that a page that is loaded again
+//! and again does not spend the vendor's patience with all of us.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
 use pay::nowpayments::Client;
@@ -17,10 +19,22 @@ use crate::Ctx;
 
 /// Minimums follow fees and prices, slowly.
 const FRESH: Duration = Duration::minutes(10);
+/// After a failure the coin is not asked about for this long.
+const FAILED: Duration = Duration::seconds(30);
+/// Nor for longer than this, whatever the vendor asks for: a buyer waits.
+const FAILED_AT_MOST: Duration = Duration::minutes(5);
 
-/// What was asked lately: the least in USD, by coin. One entry per coin of the catalog.
+/// What was asked lately, by coin. One entry per coin of the catalog. A slot is locked while its coin is asked about.
 #[derive(Debug, Default)]
-pub(super) struct Minimums(Mutex<HashMap<String, (OffsetDateTime, String)>>);
+pub(super) struct Minimums(Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Known>>>>>);
+
+/// The last answer about a coin.
+#[derive(Debug)]
+struct Known {
+    until: OffsetDateTime,
+    /// The least in USD.
+    answer: Result<String, pay::Error>,
+}
 
 /// The coins whose minimum fits `price`. Those that the vendor did not answer for are left out, and said to be.
 pub(super) async fn on_offer(ctx: &Ctx, price: &str) -> Coins {
@@ -60,20 +74,35 @@ fn fits(minimum: &str, price: &str) -> bool {
 }
 
 async fn minimum_usd(ctx: &Ctx, vendor: &Client, coin: &str) -> Result<String, pay::Error> {
+    let slot = {
+        let mut slots = ctx.payments.minimums.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(coin.to_owned()).or_default())
+    };
+    // Whoever comes while the vendor is asked waits here, and finds the answer.
+    let mut known = slot.lock().await;
     let now = ctx.clock.now();
-    let known = {
-        let minimums = ctx.payments.minimums.0.lock().unwrap_or_else(PoisonError::into_inner);
-        minimums.get(coin).filter(|(at, _)| now - *at < FRESH).map(|(_, minimum)| minimum.clone())
-    };
-    if let Some(known) = known {
-        return Ok(known);
+    if let Some(known) = known.as_ref().filter(|known| now < known.until) {
+        return known.answer.clone();
     }
+    let answer = ask(ctx, vendor, coin).await;
+    let fresh = answer.as_ref().map_or_else(pause_after, |_| FRESH);
+    *known = Some(Known { until: ctx.clock.now() + fresh, answer: answer.clone() });
+    answer
+}
+
+async fn ask(ctx: &Ctx, vendor: &Client, coin: &str) -> Result<String, pay::Error> {
     let minimum = vendor.min_amount(coin, &ctx.catalog.payments.payout_coin).await?;
-    let minimum = match minimum.fiat_equivalent {
-        Some(usd) => usd,
-        None => vendor.estimate(&minimum.amount, coin, PRICE_CURRENCY).await?,
+    match minimum.fiat_equivalent {
+        Some(usd) => Ok(usd),
+        None => vendor.estimate(&minimum.amount, coin, PRICE_CURRENCY).await,
+    }
+}
+
+/// How long a failure stands.
+fn pause_after(error: &pay::Error) -> Duration {
+    let asked_for = match error {
+        pay::Error::Busy { retry_after } => Duration::try_from(*retry_after).unwrap_or(FAILED_AT_MOST),
+        pay::Error::Unreachable | pay::Error::Refused { .. } | pay::Error::Unreadable => FAILED,
     };
-    let mut minimums = ctx.payments.minimums.0.lock().unwrap_or_else(PoisonError::into_inner);
-    minimums.insert(coin.to_owned(), (now, minimum.clone()));
-    Ok(minimum)
+    asked_for.clamp(FAILED, FAILED_AT_MOST)
 }

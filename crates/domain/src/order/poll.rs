@@ -207,7 +207,7 @@ impl Poller {
                 put_off(db, id, now).await
             }
             // About this payment alone.
-            pay::Error::Refused { .. } | pay::Error::Unreadable => put_off(db, id, now).await,
+            pay::Error::Refused { .. } | pay::Error::Unreadable => follow_schedule(db, id, now).await,
         }
     }
 
@@ -252,6 +252,21 @@ async fn put_back(db: &PgPool, ids: &[String], now: OffsetDateTime) -> Result<()
         .bind(now)
         .execute(db)
         .await?;
+    Ok(())
+}
+
+/// A question that the vendor will not answer is asked as rarely as one that it answers, and ends with the last day.
+async fn follow_schedule(db: &PgPool, id: &str, now: OffsetDateTime) -> Result<(), sqlx::Error> {
+    let made: OffsetDateTime =
+        sqlx::query_scalar("select created_at from payment where id = $1").bind(id).fetch_one(db).await?;
+    sqlx::query(
+        "update payment set polled_at = $2, next_poll_at = $3 where id = $1 and next_poll_at is not null",
+    )
+    .bind(id)
+    .bind(now)
+    .bind(next(made, now))
+    .execute(db)
+    .await?;
     Ok(())
 }
 

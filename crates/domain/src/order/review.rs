@@ -2,6 +2,7 @@
 //!
 //! What always holds: an item is closed once; closing it, its credit and the record of who did it are one commit.
 
+use ledger::{PostError, Refusal};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
 use time::OffsetDateTime;
@@ -225,9 +226,25 @@ pub enum ResolveError {
     /// Only an overpayment can be credited; for anything else there are grants.
     #[error("only an overpayment can be credited")]
     NotAnOverpayment,
+    /// The account is frozen while its books are checked. Nothing was changed.
+    #[error("the account is frozen while its books are checked")]
+    Frozen,
+    /// Nothing is minted until a person has looked at the books. Nothing was changed.
+    #[error("minting is stopped while the books are checked")]
+    MintingStopped,
     /// The books are busy, or a surprise.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+}
+
+impl From<PostError> for ResolveError {
+    fn from(error: PostError) -> Self {
+        match error {
+            PostError::Refused(Refusal::Frozen) => Self::Frozen,
+            PostError::Refused(Refusal::MintingStopped) => Self::MintingStopped,
+            error => Self::Apply(error.into()),
+        }
+    }
 }
 
 impl From<sqlx::Error> for ResolveError {
@@ -306,9 +323,7 @@ async fn decide(
     let worth = lots::worth(order)?;
     let credited = match resolution {
         Resolution::Credit => {
-            lots::mint(tx, clock, order, Lot::Overpay, &row.id, worth, now)
-                .await
-                .map_err(ApplyError::from)?;
+            lots::mint(tx, clock, order, Lot::Overpay, &row.id, worth, now).await?;
             row.payment.credit = Credit::Overpay;
             worth
         }

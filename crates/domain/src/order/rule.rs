@@ -38,6 +38,10 @@ impl Facts {
     const WRONG_PRICE: u16 = 1 << 11;
     /// It named a parent: a repeated or wrong-asset deposit.
     const CHILD: u16 = 1 << 12;
+    /// The bit of [`Facts::as_db`] without which a payment is not [paid](Facts::is_paid).
+    pub(super) const PAID_BIT: i32 = Self::PAID as i32;
+    /// The bits of [`Facts::as_db`] with any of which it is not.
+    pub(super) const NEVER_PAID_BITS: i32 = Self::CHILD as i32 | 1 << Status::Refunded as i32;
 
     /// Reads the table's number.
     #[must_use]

@@ -66,13 +66,17 @@ pub async fn stuck(
     after: Option<(OffsetDateTime, &str)>,
     limit: i64,
 ) -> Result<Vec<StuckPayment>, sqlx::Error> {
-    // Rank 8 is refunded: the money went back. What a person declined has another credit than 0.
+    // Rank 8 is refunded: the money went back. What a person declined has another credit than 0, and what a person has
+    // looked at hangs no longer, unless it is paid.
     let rows: Vec<Row> = sqlx::query_as(
         "select p.id, p.order_id, o.community_id, o.account_id, p.facts, p.coin, p.pay_amount, p.actually_paid,
            p.created_at, p.deposit_at, p.polled_at
          from payment p join purchase_order o on o.id = p.order_id
          where p.credit = 0 and p.deposit_at <= $1 and p.rank <> 8 and ($2::bigint is null or o.community_id = $2)
            and ($3::timestamptz is null or (p.deposit_at, p.id) > ($3, $4))
+           and (p.facts & $6 <> 0
+             or not exists (select from review_item r where r.payment_id = p.id and r.state in (2, 3))
+             or exists (select from review_item r where r.payment_id = p.id and r.state = 0))
          order by p.deposit_at, p.id limit $5",
     )
     .bind(clock.now() - STUCK_AFTER)
@@ -80,6 +84,7 @@ pub async fn stuck(
     .bind(after.map(|(at, _)| at))
     .bind(after.map(|(_, id)| id))
     .bind(limit)
+    .bind(Facts::PAID_BIT)
     .fetch_all(connection)
     .await?;
     rows.into_iter().map(read).collect()
@@ -146,8 +151,8 @@ pub async fn community_of_payment(
     Ok(store::order(connection, order).await?.map(|order| order.key.community))
 }
 
-/// Asks the vendor about one payment and applies the answer, as the poller does. The deed is recorded with its effect;
-/// one that the vendor did not answer is recorded as tried.
+/// Asks the vendor about one payment and applies the answer, as the poller does. That it was asked for is recorded first,
+/// whatever comes of it; then the deed with its effect, or that the vendor did not answer.
 pub async fn reconcile(
     db: &PgPool,
     clock: &Clock,
@@ -165,14 +170,16 @@ pub async fn reconcile(
     if !is_known {
         return Err(ReconcileError::NoPayment);
     }
+    let record = async |what: &str| {
+        let mut connection = db.acquire().await?;
+        let community = community_of_payment(&mut connection, payment_id).await?;
+        admin::record(&mut connection, clock, Deed { who, what, target: payment_id, reason, community }).await
+    };
+    record("payment.reconcile.asked").await?;
     match vendor.payment(payment_id).await {
         Ok(report) => Ok(apply(db, clock, &report, Origin::Admin { who, reason }).await?),
         Err(error) => {
-            let mut connection = db.acquire().await?;
-            let community = community_of_payment(&mut connection, payment_id).await?;
-            let what = "payment.reconcile.unanswered";
-            let deed = Deed { who, what, target: payment_id, reason, community };
-            admin::record(&mut connection, clock, deed).await?;
+            record("payment.reconcile.unanswered").await?;
             Err(error.into())
         }
     }

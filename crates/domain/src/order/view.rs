@@ -34,7 +34,7 @@ pub struct OrderView {
     pub created_at: OffsetDateTime,
     /// The payment that speaks for it: the most telling, the latest of equals. `None`: no coin was chosen.
     pub payment: Option<PaymentView>,
-    /// What it can be paid in. Empty when no further payment is wanted, and in the answer to [`super::start`].
+    /// What it can be paid in. Empty when no further payment is wanted, and in the answer to [`super::start()`].
     pub coins: Coins,
 }
 

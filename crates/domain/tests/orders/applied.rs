@@ -254,11 +254,11 @@ async fn a_report_that_comes_while_nothing_is_minted_is_kept_and_credited_later(
     assert_eq!(shop.books(who).await.available, WORTH);
 }
 
-async fn stop_minting(owner: &sqlx::PgPool) {
+pub(crate) async fn stop_minting(owner: &sqlx::PgPool) {
     sqlx::query("update guard set minting_stopped_at = now()").execute(owner).await.unwrap();
 }
 
-async fn resume_minting(owner: &sqlx::PgPool) {
+pub(crate) async fn resume_minting(owner: &sqlx::PgPool) {
     sqlx::query("update guard set minting_stopped_at = null").execute(owner).await.unwrap();
 }
 
@@ -332,4 +332,53 @@ async fn the_lots_of_a_payment_cannot_be_minted_again() {
     let before = books(&shop.pool, who).await;
     shop.ctx.ledger.submit(op).await.unwrap();
     assert_eq!(books(&shop.pool, who).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_names_another_order_is_kept_once_and_asked_for_again_on_schedule() {
+    let shop = Shop::open().await;
+    let who = shop.buyer().await;
+    let (own, other) = (shop.order(who).await, shop.order(who).await);
+    shop.tell(&report(own, "1", "waiting")).await;
+    shop.clock.advance(time::Duration::minutes(20));
+    for _ in 0..3 {
+        let odd = report(other, "1", "waiting");
+        order::apply(&shop.pool, &shop.clock, &odd, Origin::Poll).await.unwrap();
+        let next: time::OffsetDateTime =
+            sqlx::query_scalar("select next_poll_at from payment").fetch_one(&shop.pool).await.unwrap();
+        assert_eq!(next, shop.clock.now() + time::Duration::minutes(5));
+        shop.clock.advance(time::Duration::minutes(5));
+    }
+    assert_eq!(items(&shop.pool, other).await, [(8, 0)]);
+    assert_eq!(count(&shop.pool, "select count(*) from notice where order_id = $1", other).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_paid_while_nothing_was_minted_is_credited_without_another_report() {
+    let shop = Shop::open().await;
+    let (who, other) = (shop.buyer().await, shop.buyer().await);
+    let orders = [shop.order(who).await, shop.order(other).await];
+    let owner = shop.database.owner_pool();
+    stop_minting(&owner).await;
+    for (order, payment) in orders.into_iter().zip(["1", "2"]) {
+        assert!(shop.tell(&report(order, payment, "finished")).await.is_held_up);
+    }
+    // A second one of the same order waits for a person, and is left to that person.
+    shop.tell(&report(orders[0], "3", "finished")).await;
+    // Neither a child nor what was refunded.
+    let child =
+        pay::report::Report { parent_payment_id: Some("1".to_owned()), ..report(orders[1], "4", "finished") };
+    shop.tell(&child).await;
+    shop.tell(&report(orders[1], "5", "refunded")).await;
+    let mut creditor = order::Creditor::default();
+    assert_eq!(creditor.step(&shop.pool, &shop.clock).await.unwrap(), 0, "nothing is minted yet");
+    assert_eq!(shop.books(who).await, Books::default());
+    resume_minting(&owner).await;
+    assert_eq!(creditor.step(&shop.pool, &shop.clock).await.unwrap(), 2);
+    assert_eq!(creditor.step(&shop.pool, &shop.clock).await.unwrap(), 0);
+    assert_eq!((shop.books(who).await.available, shop.books(other).await.available), (WORTH, WORTH));
+    assert_eq!(items(&shop.pool, orders[0]).await, [(2, 0)]);
+    let told = "select count(*) from outbox where body->>'order_id' = $1::text and topic = 'credits_added'";
+    assert_eq!(count(&shop.pool, told, orders[0]).await, 1);
+    shop.audit().await;
 }

@@ -249,3 +249,33 @@ async fn one_order_has_so_many_payments_and_one_account_so_many_orders() {
     let old = order::choose(&shop.ctx, who, next, "btc").await;
     assert!(matches!(old, Err(OrderError::Done(Status::Expired))), "{old:?}");
 }
+
+/// Requests that the vendor has counted.
+fn requests(shop: &Shop) -> u64 {
+    let counts = shop.simulator.counts();
+    counts.served + counts.failed + counts.limited
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_is_loaded_again_and_again_asks_the_vendor_once() {
+    let shop = Shop::open().await;
+    let who = shop.buyer().await;
+    let order = shop.order(who).await;
+    let load = || order::view(&shop.ctx, who, order);
+    let coins = shop.ctx.catalog.payments.coins.len();
+    // All at once while the vendor fails, and again after it: one question for each coin.
+    let before = requests(&shop);
+    shop.simulator.fail_next(coins, Fault::Busy);
+    let coins = u64::try_from(coins).unwrap();
+    for view in futures_util::future::join_all((0..8).map(|_| load())).await {
+        let view = view.unwrap().unwrap();
+        assert!(!view.coins.is_complete && view.coins.offered.is_empty(), "{:?}", view.coins);
+    }
+    assert!(!load().await.unwrap().unwrap().coins.is_complete);
+    assert_eq!(requests(&shop) - before, coins);
+    shop.clock.advance(Duration::seconds(30));
+    for view in futures_util::future::join_all((0..8).map(|_| load())).await {
+        assert!(view.unwrap().unwrap().coins.is_complete);
+    }
+    assert_eq!(requests(&shop) - before, 2 * coins);
+}

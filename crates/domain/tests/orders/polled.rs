@@ -114,3 +114,19 @@ async fn two_pollers_do_not_ask_twice() {
     );
     assert_eq!(steps.0.unwrap().asked + steps.1.unwrap().asked, 12);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_that_the_vendor_does_not_know_is_asked_about_on_schedule_and_not_for_ever() {
+    let shop = Shop::open().await;
+    let who = shop.buyer().await;
+    let order = shop.order(who).await;
+    shop.tell(&crate::shop::report(order, "404", "waiting")).await;
+    let mut poller = Poller::default();
+    let asked = asked_at(&shop, &mut poller, 185).await;
+    assert_eq!(asked, [15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 120, 180]);
+    shop.clock.advance(Duration::days(8));
+    assert_eq!(poller.step(&shop.pool, &shop.clock, &shop.vendor).await.unwrap().asked, 1);
+    let next: Option<time::OffsetDateTime> =
+        sqlx::query_scalar("select next_poll_at from payment").fetch_one(&shop.pool).await.unwrap();
+    assert_eq!(next, None, "the last day is over");
+}

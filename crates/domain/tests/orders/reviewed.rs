@@ -117,6 +117,76 @@ async fn a_stuck_payment_is_listed_and_repaired() {
     assert!(matches!(reconcile(&quiet).await, Err(ReconcileError::Vendor(pay::Error::Busy { .. }))));
     let tried = ("payment.reconcile.unanswered".to_owned(), quiet.clone());
     let deed = |target: &str| ("payment.reconcile".to_owned(), target.to_owned());
-    assert_eq!(deeds(&shop).await, [deed(&payment), deed(&payment), deed(&quiet), tried]);
+    let asked = |target: &str| ("payment.reconcile.asked".to_owned(), target.to_owned());
+    let asked = [asked(&payment), asked(&payment), asked(&quiet), asked(&quiet)];
+    let done = [deed(&payment), deed(&payment), deed(&quiet)];
+    assert_eq!(deeds(&shop).await, [&done[..], &asked, &[tried]].concat());
     shop.audit().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repair_whose_answer_cannot_be_applied_is_on_record() {
+    let shop = Shop::open().await;
+    let who = shop.buyer().await;
+    let (order, payment) = shop.payment(who, "btc").await;
+    let mut holder = shop.pool.begin().await.unwrap();
+    sqlx::query("select 1 from purchase_order where id = $1 for update")
+        .bind(order.0)
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let busy =
+        order::reconcile(&shop.pool, &shop.clock, &shop.vendor, &payment, "operator", "a ticket").await;
+    assert!(matches!(busy, Err(ReconcileError::Apply(order::ApplyError::Busy(_)))), "{busy:?}");
+    holder.rollback().await.unwrap();
+    assert_eq!(deeds(&shop).await, [("payment.reconcile.asked".to_owned(), payment)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_person_has_decided_hangs_no_longer_unless_it_is_paid() {
+    let shop = Shop::open().await;
+    let who = shop.buyer().await;
+    let order = shop.order(who).await;
+    shop.tell(&report(order, "1", "partially_paid")).await;
+    shop.clock.advance(Duration::minutes(31));
+    let listed = async || {
+        let mut connection = shop.pool.acquire().await.unwrap();
+        let stuck = order::stuck(&mut connection, &shop.clock, None, None, 10).await.unwrap();
+        stuck.into_iter().map(|stuck| (stuck.payment_id, stuck.is_paid)).collect::<Vec<_>>()
+    };
+    assert_eq!(listed().await, [("1".to_owned(), false)]);
+    let dismiss = async |id| {
+        order::resolve(&shop.pool, &shop.clock, id, Resolution::Dismiss, "operator", "sent back")
+            .await
+            .unwrap()
+    };
+    dismiss(queue(&shop).await[0].id).await;
+    assert_eq!(listed().await, []);
+    // Something new to look at.
+    shop.tell(&report(order, "1", "wrong_asset_confirmed")).await;
+    assert_eq!(listed().await, [("1".to_owned(), false)]);
+    dismiss(queue(&shop).await[0].id).await;
+    assert_eq!(listed().await, []);
+    crate::applied::stop_minting(&shop.database.owner_pool()).await;
+    shop.tell(&report(order, "1", "finished")).await;
+    assert_eq!(listed().await, [("1".to_owned(), true)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_overpayment_is_not_decided_while_nothing_is_minted() {
+    let shop = Shop::open().await;
+    let who = shop.buyer().await;
+    let order = shop.order(who).await;
+    for payment in ["1", "2"] {
+        shop.tell(&report(order, payment, "finished")).await;
+    }
+    let id = queue(&shop).await[0].id;
+    let owner = shop.database.owner_pool();
+    crate::applied::stop_minting(&owner).await;
+    let credit = || order::resolve(&shop.pool, &shop.clock, id, Resolution::Credit, "operator", "paid twice");
+    let refused = credit().await;
+    assert!(matches!(refused, Err(ResolveError::MintingStopped)), "{refused:?}");
+    assert_eq!((items(&shop.pool, order).await, deeds(&shop).await), (vec![(2, 0)], vec![]));
+    crate::applied::resume_minting(&owner).await;
+    assert_eq!(credit().await.unwrap().credited.0, WORTH);
 }

@@ -12,6 +12,7 @@ use domain::order::{self, Resolution, ResolveError, ReviewItem, ReviewState, Whi
 use serde::{Deserialize, Serialize};
 use types::{CommunityId, MicroUsd};
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use super::super::accounts::required;
 use super::super::caller::{self, Administrator};
@@ -182,7 +183,7 @@ pub(crate) struct ResolvedAnswer {
         (status = 403, description = "The key lacks the scope `admin`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such item that you administer", body = problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "The item is closed, is no overpayment, or the confirmation does not serve", body = problem::Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The books are busy; with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The books are busy, or nothing is credited for now: the confirmation serves on; with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
     ),
     security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
 )]
@@ -212,10 +213,10 @@ pub(crate) async fn resolve(
         let will =
             format!("{word} review item {} ({}) of payment {}", item.id, item.kind.as_str(), item.payment_id);
         let asking = super::ask_twice(&app, token, deed, will).await?;
-        Ok((asking, item.id, resolution, name, note))
+        Ok((asking, item.id, resolution, name, note, token))
     };
-    let (id, resolution, who, note) = match read.await {
-        Ok((Asking::Confirmed, id, resolution, who, note)) => (id, resolution, who, note),
+    let (id, resolution, who, note, token) = match read.await {
+        Ok((Asking::Confirmed, id, resolution, who, note, token)) => (id, resolution, who, note, token),
         Ok((Asking::First(answer), ..)) => {
             return shared::json_with(StatusCode::ACCEPTED, HeaderMap::new(), &answer);
         }
@@ -238,8 +239,24 @@ pub(crate) async fn resolve(
                 "Only an overpayment can be credited here. For anything else an operator grants credits.";
             problem::respond(Shape::conflict(detail), &asked)
         }
+        Err(ResolveError::Frozen) => not_now(&app, token, Shape::frozen(), &asked).await,
+        Err(ResolveError::MintingStopped) => not_now(&app, token, Shape::minting_stopped(), &asked).await,
         Err(ResolveError::Apply(error)) => not_applied(error, &asked),
     }
+}
+
+/// Nothing was decided and nothing may be for now: the confirmation serves on until it is too old.
+async fn not_now(app: &App, token: Option<Uuid>, shape: Shape, asked: &Asked) -> Response {
+    let give_back = async |token| {
+        let mut connection = app.ctx.db.acquire().await?;
+        domain::admin::give_back(&mut connection, token).await
+    };
+    if let Some(token) = token
+        && let Err(error) = give_back(token).await
+    {
+        return problem::answer(unexpected(error), asked);
+    }
+    problem::respond(shape, asked)
 }
 
 /// The item, if this administrator may see it. What belongs to no community is the operator's alone.
