@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use cluster::{Cluster, roles};
+use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{Connection, PgConnection, PgPool};
 use tokio::time::Instant;
 
 use crate::summary::percentile;
@@ -214,7 +214,6 @@ impl Bench {
         let postmaster = u32::try_from(cluster.pid().await)?;
         let db = PgPoolOptions::new().max_connections(2).connect(&cluster.url(roles::APP, DATABASE)).await?;
         check_durable(&db).await?;
-        wal::age(&mut PgConnection::connect(&cluster.superuser_url(DATABASE)).await?).await?;
         let developers = books::open(&db, &service.pepper, DEVELOPERS).await?;
         let requests = developers.iter().map(|developer| request(service.listen, &developer.key)).collect();
         Ok(Self {
@@ -255,6 +254,7 @@ impl Bench {
                 })
             }
         };
+        wal::age(&self.cluster.superuser_url(DATABASE)).await?;
         let before = books::read(&self.db, &self.developers).await?;
         let Loaded { mut tally, took, from, to } = self.load(plan, self.service, warm_up, measured).await?;
         let books = books::check(&self.db, &self.developers, before, tally.answers).await;

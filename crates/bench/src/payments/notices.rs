@@ -14,8 +14,8 @@ use ledger::AccountKey;
 use pay::notice::{IpnSecret, sign_bytes};
 use pay::simulator::{self, Simulator};
 use rand::distr::{Alphanumeric, SampleString as _};
+use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -81,7 +81,7 @@ async fn load(service: &Service, secret: &IpnSecret, seconds: u64) -> anyhow::Re
     let cluster = Cluster::start(cluster::Settings::new(service.data())).await?;
     let db = PgPoolOptions::new().max_connections(2).connect(&cluster.url(roles::APP, DATABASE)).await?;
     check_durable(&db).await?;
-    wal::age(&mut PgConnection::connect(&cluster.superuser_url(DATABASE)).await?).await?;
+    wal::age(&cluster.superuser_url(DATABASE)).await?;
     let warm_up = usize::try_from(WARM_UP_S * u64::from(PER_SECOND))?;
     let count = warm_up + usize::try_from(seconds * u64::from(PER_SECOND))?;
     let waiting = order(&db, count).await?;
