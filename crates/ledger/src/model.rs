@@ -138,6 +138,8 @@ pub struct Lot {
     pub remaining: i64,
     /// Taken back by a refund of this lot.
     pub reversed: i64,
+    /// Lost to expiry.
+    pub expired: i64,
     /// When what no hold needs is lost.
     pub expires_at: OffsetDateTime,
     /// When it was minted.
@@ -373,6 +375,8 @@ pub enum Answer {
     },
     /// The lot is taken back.
     Reversed {
+        /// What was taken back of the lot, by this call or by an earlier one: all of it but what had expired, micro-USD.
+        taken: i64,
         /// The receivable of the account afterwards.
         owed: i64,
     },

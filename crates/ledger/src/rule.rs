@@ -42,6 +42,7 @@ pub fn apply(state: &mut State, now: OffsetDateTime, op: &Op) -> Result<Verdict,
                 minted: *amount,
                 remaining: *amount,
                 reversed: 0,
+                expired: 0,
                 expires_at: *expires_at,
                 created_at: now,
             };
@@ -235,7 +236,11 @@ fn give_back(
 fn mint(state: &mut State, now: OffsetDateTime, lot: Lot) -> Result<Verdict, NeedLots> {
     let key = lot.key;
     if let Some(known) = find_lot(state, key, lot.id) {
-        let same = known.key == key && known.minted == lot.minted && known.source == lot.source;
+        // A grant's end is the granter's word; a purchase that comes again brings its own clock, and keeps the first end.
+        let microseconds = |at: OffsetDateTime| at.unix_timestamp_nanos() / 1_000; // as the table keeps them
+        let same_end =
+            lot.source != Source::Grant || microseconds(known.expires_at) == microseconds(lot.expires_at);
+        let same = known.key == key && known.minted == lot.minted && known.source == lot.source && same_end;
         return Ok(if same { Ok(Answer::Minted) } else { Err(Refusal::Conflict) });
     }
     let account = &state.accounts[&key].account;
@@ -278,10 +283,12 @@ fn reverse(
     let Some(lot) = find_lot(state, key, id).filter(|lot| lot.key == key).cloned() else {
         return Ok(Err(Refusal::NoLot));
     };
-    if lot.reversed > 0 {
-        return Ok(Ok(Answer::Reversed { owed: state.accounts[&key].account.owed }));
+    // What expired unspent is gone already: its owner never used it, and never owes it.
+    let amount = lot.minted - lot.expired;
+    if lot.reversed > 0 || amount == 0 {
+        let owed = state.accounts[&key].account.owed;
+        return Ok(Ok(Answer::Reversed { taken: lot.reversed, owed }));
     }
-    let amount = lot.minted;
     let account = &state.accounts[&key].account;
     let from_available = amount.min(account.available);
     let from_owed = amount - from_available;
@@ -307,7 +314,7 @@ fn reverse(
     };
     move_money(state, now, key, line(Bucket::Available, from_available));
     move_money(state, now, key, line(Bucket::Owed, from_owed));
-    Ok(Ok(Answer::Reversed { owed: state.accounts[&key].account.owed }))
+    Ok(Ok(Answer::Reversed { taken: amount, owed: state.accounts[&key].account.owed }))
 }
 
 /// Takes what is due out of the balance. Held money backs the earliest lots first and does not expire under a hold.
@@ -328,6 +335,7 @@ fn expire_due(state: &mut State, now: OffsetDateTime, key: AccountKey) -> Result
         let lost = entry.lot.remaining - backed;
         if lost > 0 {
             entry.lot.remaining = backed;
+            entry.lot.expired += lost;
             entry.changed();
             due.push((entry.lot.id, lost));
         }

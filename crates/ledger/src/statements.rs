@@ -28,7 +28,7 @@ pub(crate) const LOCK_ACCOUNTS: &str =
  from account a join unnest($1::bigint[], $2::bigint[]) as k(community_id, id)
  on a.community_id = k.community_id and a.id = k.id order by a.community_id, a.id for update of a";
 
-pub(crate) const READ_LOTS: &str = "select l.community_id, l.account_id, l.id, l.source, l.minted, l.remaining, l.reversed, l.expires_at, l.created_at
+pub(crate) const READ_LOTS: &str = "select l.community_id, l.account_id, l.id, l.source, l.minted, l.remaining, l.reversed, l.expires_at, l.created_at, l.expired
  from unnest($1::bigint[], $2::bigint[]) as k(community_id, id), lateral (
  select * from lot where lot.community_id = k.community_id and lot.account_id = k.id and lot.is_open
  order by lot.expires_at, lot.id limit $3) l";
@@ -38,7 +38,7 @@ pub(crate) const READ_HOLDS: &str =
  from unnest($1::bigint[], $2::uuid[]) as k(community_id, id), lateral (
  select * from hold where hold.community_id = k.community_id and hold.id = k.id limit 1) h";
 
-pub(crate) const READ_NAMED_LOTS: &str = "select l.community_id, l.account_id, l.id, l.source, l.minted, l.remaining, l.reversed, l.expires_at, l.created_at
+pub(crate) const READ_NAMED_LOTS: &str = "select l.community_id, l.account_id, l.id, l.source, l.minted, l.remaining, l.reversed, l.expires_at, l.created_at, l.expired
  from unnest($1::bigint[], $2::uuid[]) as k(community_id, id), lateral (
  select * from lot where lot.community_id = k.community_id and lot.id = k.id limit 1) l";
 
@@ -64,13 +64,14 @@ pub(crate) const WRITE_ACCOUNTS: &str = "with u as (update account a set version
  where a.community_id = k.community_id and a.id = k.id and a.version = k.version returning 1)
  select 1 / (count(*) = $1)::int from u";
 
-pub(crate) const INSERT_LOTS: &str = "with u as (insert into lot (community_id, account_id, id, source, minted, remaining, reversed, expires_at, is_open, created_at)
+pub(crate) const INSERT_LOTS: &str = "with u as (insert into lot (community_id, account_id, id, source, minted, remaining, reversed, expires_at, is_open, created_at, expired)
  select * from unnest($2::bigint[], $3::bigint[], $4::uuid[], $5::smallint[], $6::bigint[], $7::bigint[], $8::bigint[],
- $9::timestamptz[], $10::boolean[], $11::timestamptz[]) returning 1)
+ $9::timestamptz[], $10::boolean[], $11::timestamptz[], $12::bigint[]) returning 1)
  select 1 / (count(*) = $1)::int from u";
 
-pub(crate) const UPDATE_LOTS: &str = "with u as (update lot l set remaining = k.remaining, reversed = k.reversed, is_open = k.is_open
- from unnest($2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], $6::boolean[]) as k(community_id, id, remaining, reversed, is_open)
+pub(crate) const UPDATE_LOTS: &str = "with u as (update lot l set remaining = k.remaining, reversed = k.reversed, is_open = k.is_open, expired = k.expired
+ from unnest($2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], $6::boolean[], $7::bigint[])
+ as k(community_id, id, remaining, reversed, is_open, expired)
  where l.community_id = k.community_id and l.id = k.id returning 1)
  select 1 / (count(*) = $1)::int from u";
 
@@ -243,6 +244,7 @@ pub(crate) fn lot(row: &impl Row) -> Lot {
         reversed: row.big(6),
         expires_at: row.time(7),
         created_at: row.time(8),
+        expired: row.big(9),
     }
 }
 

@@ -95,6 +95,7 @@ fn insert_lots(statements: &mut Vec<Statement>, rows: &[&LotState]) {
         Time | row | row.lot.expires_at,
         Bool | row | row.lot.remaining > 0,
         Time | row | row.lot.created_at,
+        Big | row | row.lot.expired,
     );
 }
 
@@ -108,6 +109,7 @@ fn update_lots(statements: &mut Vec<Statement>, rows: &[&LotState]) {
         Big | row | row.lot.remaining,
         Big | row | row.lot.reversed,
         Bool | row | row.lot.remaining > 0,
+        Big | row | row.lot.expired,
     );
 }
 

@@ -248,14 +248,13 @@ pub(super) async fn settle(
             }
             Effect::ReversePack(place) => {
                 let payment = &rows[place].id;
-                lots::reverse(tx, clock, order, Lot::Purchase, payment, order.credits, applied).await?;
+                lots::reverse(tx, clock, order, Lot::Purchase, payment, applied).await?;
                 if order.bonus > MicroUsd::ZERO {
-                    lots::reverse(tx, clock, order, Lot::Bonus, payment, order.bonus, applied).await?;
+                    lots::reverse(tx, clock, order, Lot::Bonus, payment, applied).await?;
                 }
             }
             Effect::ReverseOverpay(place) => {
-                let amount = lots::worth(order)?;
-                lots::reverse(tx, clock, order, Lot::Overpay, &rows[place].id, amount, applied).await?;
+                lots::reverse(tx, clock, order, Lot::Overpay, &rows[place].id, applied).await?;
             }
         }
     }

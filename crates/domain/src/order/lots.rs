@@ -3,7 +3,7 @@
 //! What always holds: a lot's id is made from the order and the payment, so that twice is once; a mint event is the
 //! purchase lot and its bonus lot, and a refund reverses both.
 
-use ledger::{NEVER, Op, PostError, Refusal, Source};
+use ledger::{Answer, NEVER, Op, PostError, Refusal, Source};
 use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 use types::{Clock, LotId, MicroUsd};
@@ -86,11 +86,11 @@ pub(super) async fn reverse(
     order: &Order,
     lot: Lot,
     payment: &str,
-    amount: MicroUsd,
     applied: &mut Applied,
 ) -> Result<(), ApplyError> {
     let op = Op::Reverse { key: order.key, lot: lot_id(order.id, payment, lot) };
-    ledger::post(tx, clock, &op).await?;
-    applied.reversed = applied.reversed.checked_add(amount).unwrap_or(MicroUsd(i64::MAX));
+    if let Answer::Reversed { taken, .. } = ledger::post(tx, clock, &op).await? {
+        applied.reversed = applied.reversed.checked_add(MicroUsd(taken)).unwrap_or(MicroUsd(i64::MAX));
+    }
     Ok(())
 }

@@ -20,6 +20,8 @@ pub struct Origin {
     pub remaining: i64,
     /// Taken back.
     pub reversed: i64,
+    /// Lost to expiry.
+    pub expired: i64,
 }
 
 /// The lots of a community by origin.
@@ -27,19 +29,21 @@ pub async fn origins(
     connection: &mut PgConnection,
     community: CommunityId,
 ) -> Result<Vec<Origin>, sqlx::Error> {
-    let rows: Vec<(i16, i64, i64, i64, i64)> = sqlx::query_as(
-        "select source, count(*), sum(minted)::bigint, sum(remaining)::bigint, sum(reversed)::bigint
+    let rows: Vec<(i16, i64, i64, i64, i64, i64)> = sqlx::query_as(
+        "select source, count(*), sum(minted)::bigint, sum(remaining)::bigint, sum(reversed)::bigint,
+                sum(expired)::bigint
          from lot where community_id = $1 group by source order by source",
     )
     .bind(community.0)
     .fetch_all(connection)
     .await?;
-    let origin = |(source, lots, minted, remaining, reversed)| Origin {
+    let origin = |(source, lots, minted, remaining, reversed, expired)| Origin {
         source: source_of(source),
         lots,
         minted,
         remaining,
         reversed,
+        expired,
     };
     Ok(rows.into_iter().map(origin).collect())
 }
@@ -52,6 +56,7 @@ struct LotRow {
     minted: i64,
     remaining: i64,
     reversed: i64,
+    expired: i64,
     expires_at: OffsetDateTime,
     created_at: OffsetDateTime,
 }
@@ -65,7 +70,7 @@ pub async fn lots(
     limit: i64,
 ) -> Result<Vec<Lot>, sqlx::Error> {
     let rows: Vec<LotRow> = sqlx::query_as(
-        "select id, account_id, source, minted, remaining, reversed, expires_at, created_at from lot
+        "select id, account_id, source, minted, remaining, reversed, expired, expires_at, created_at from lot
          where community_id = $1 and ($2::bigint is null or account_id = $2)
            and ($3::timestamptz is null or (created_at, id) < ($3, $4)) order by created_at desc, id desc limit $5",
     )
@@ -83,6 +88,7 @@ pub async fn lots(
         minted: row.minted,
         remaining: row.remaining,
         reversed: row.reversed,
+        expired: row.expired,
         expires_at: row.expires_at,
         created_at: row.created_at,
     };

@@ -283,6 +283,40 @@ proptest! {
     }
 }
 
+/// A refund that comes late takes nothing for credits that nobody used, in whichever order it meets their end.
+#[test]
+fn what_expired_unspent_is_never_owed() {
+    let (key, days) = (key(1, 1), Duration::days(1));
+    let mint = |lot, expires_at| Op::Mint {
+        key,
+        id: LotId(Uuid::from_u128(lot)),
+        source: Source::Purchase,
+        amount: 100,
+        expires_at,
+    };
+    let reverse = Op::Reverse { key, lot: LotId(Uuid::from_u128(1)) };
+    let expire = Op::Expire { key };
+    let run = |ops: &[&Op]| {
+        let mut tables = Tables::new();
+        for op in [&mint(1, START + days), &mint(2, NEVER)] {
+            let (state, _) = tables.decide(std::slice::from_ref(op), START, LOTS_AT_FIRST);
+            tables.write(state);
+        }
+        for op in ops {
+            let (state, verdicts) = tables.decide(std::slice::from_ref(*op), START + days, LOTS_AT_FIRST);
+            assert!(verdicts[0].is_ok(), "{op:?}: {verdicts:?}");
+            tables.write(state);
+        }
+        let account = &tables.accounts[&key];
+        (account.available, account.owed, account.expired + account.reversed)
+    };
+    let other_lot_is_whole = (100, 0, 100);
+    for order in [[&expire, &reverse], [&reverse, &expire]] {
+        assert_eq!(run(&order), other_lot_is_whole, "{order:?}");
+    }
+    assert_eq!(run(&[&expire, &reverse, &reverse]), other_lot_is_whole, "twice is once");
+}
+
 #[test]
 fn nothing_new_is_minted_while_minting_is_stopped() {
     let op = Op::Mint {

@@ -214,7 +214,7 @@ async fn compare_accounts(
     Ok(())
 }
 
-type LotRow = (Uuid, i64, i16, i64, i64, i64, OffsetDateTime, bool);
+type LotRow = (Uuid, i64, i16, i64, i64, i64, i64, OffsetDateTime, bool);
 
 async fn compare_lots(
     connection: &mut PgConnection,
@@ -222,21 +222,26 @@ async fn compare_lots(
     model: &Community,
 ) -> Result<(), Caught> {
     let rows: Vec<LotRow> = sqlx::query_as(
-        "select id, account_id, source, minted, remaining, reversed, expires_at, is_open from lot where community_id = $1",
+        "select id, account_id, source, minted, remaining, reversed, expired, expires_at, is_open from lot where community_id = $1",
     )
     .bind(community)
     .fetch_all(connection)
     .await
     .unwrap();
     same("the number of lots", &community, &rows.len(), &model.lots.len())?;
-    for (id, account, source, minted, remaining, reversed, expires_at, is_open) in rows {
+    for (id, account, source, minted, remaining, reversed, expired, expires_at, is_open) in rows {
         let lot = &model.lots[&id.as_u128()];
-        let is =
-            (account, source, [minted, remaining, reversed].map(i128::from), micros(expires_at), is_open);
+        let is = (
+            account,
+            source,
+            [minted, remaining, reversed, expired].map(i128::from),
+            micros(expires_at),
+            is_open,
+        );
         let should = (
             lot.account,
             lot.source,
-            [lot.minted, lot.remaining, lot.reversed],
+            [lot.minted, lot.remaining, lot.reversed, lot.expired],
             lot.expires,
             lot.remaining > 0,
         );
@@ -419,7 +424,9 @@ fn reply(answer: &Result<Answer, Refusal>) -> Reply {
         Ok(Answer::Orphaned) => return Reply::Orphaned,
         Ok(Answer::Minted) => return Reply::Minted,
         Ok(Answer::Expired { amount }) => return Reply::Expired { amount: (*amount).into() },
-        Ok(Answer::Reversed { owed }) => return Reply::Reversed { owed: (*owed).into() },
+        Ok(Answer::Reversed { taken, owed }) => {
+            return Reply::Reversed { taken: (*taken).into(), owed: (*owed).into() };
+        }
         Err(refusal) => refusal,
     };
     Reply::No(match *refusal {

@@ -39,7 +39,7 @@ pub(crate) enum Reply {
     Orphaned,
     Minted,
     Expired { amount: i128 },
-    Reversed { owed: i128 },
+    Reversed { taken: i128, owed: i128 },
     No(Why),
 }
 
@@ -81,6 +81,7 @@ pub(crate) struct Lot {
     pub(crate) minted: i128,
     pub(crate) remaining: i128,
     pub(crate) reversed: i128,
+    pub(crate) expired: i128,
     pub(crate) expires: i128,
 }
 
@@ -332,7 +333,8 @@ impl Community {
         expires: i128,
     ) -> Result<Reply, Why> {
         if let Some(known) = self.lots.get(&id) {
-            let same = (known.account, known.source, known.minted) == (account, source, amount);
+            let same = (known.account, known.source, known.minted) == (account, source, amount)
+                && (source != 3 || known.expires == expires);
             return if same { Ok(Reply::Minted) } else { Err(Why::Conflict) };
         }
         let payer = &self.accounts[&account];
@@ -343,8 +345,10 @@ impl Community {
         if payer.frozen && (source == 3 || source == 4) {
             return Err(Why::Frozen);
         }
-        self.lots
-            .insert(id, Lot { account, source, minted: amount, remaining: amount, reversed: 0, expires });
+        self.lots.insert(
+            id,
+            Lot { account, source, minted: amount, remaining: amount, reversed: 0, expired: 0, expires },
+        );
         self.accounts.get_mut(&account).unwrap().open_lots.insert((expires, id));
         self.line(account, at, 1, (0, 1), amount, Some(id), None);
         self.repay(account, at);
@@ -354,21 +358,22 @@ impl Community {
     fn reverse(&mut self, account: i64, at: Moment, id: u128) -> Result<Reply, Why> {
         let lot = self.lots.get(&id).filter(|lot| lot.account == account).cloned().ok_or(Why::NoLot)?;
         let owed = self.accounts[&account].owed;
-        if lot.reversed == 0 {
-            let from_free = lot.minted.min(self.available(account));
-            let from_nothing = lot.minted - from_free;
+        let unexpired = lot.minted - lot.expired;
+        if lot.reversed == 0 && unexpired > 0 {
+            let from_free = unexpired.min(self.available(account));
+            let from_nothing = unexpired - from_free;
             if self.accounts[&account].minted + owed + from_nothing > MOST {
                 return Err(Why::BadAmount);
             }
             let own = lot.remaining.min(from_free);
             self.take(id, own);
             self.consume(account, from_free - own);
-            self.lots.get_mut(&id).unwrap().reversed = lot.minted;
+            self.lots.get_mut(&id).unwrap().reversed = unexpired;
             self.accounts.get_mut(&account).unwrap().owed += from_nothing;
             self.line(account, at, 4, (1, 5), from_free, Some(id), None);
             self.line(account, at, 4, (6, 5), from_nothing, Some(id), None);
         }
-        Ok(Reply::Reversed { owed: self.accounts[&account].owed })
+        Ok(Reply::Reversed { taken: self.lots[&id].reversed, owed: self.accounts[&account].owed })
     }
 
     /// Due lots go, earliest first, but for what open holds need.
@@ -381,6 +386,7 @@ impl Community {
             let kept = needed.min(remaining);
             needed -= kept;
             self.take(id, remaining - kept);
+            self.lots.get_mut(&id).unwrap().expired += remaining - kept;
             self.line(account, at, 3, (1, 4), remaining - kept, Some(id), None);
             lost += remaining - kept;
         }

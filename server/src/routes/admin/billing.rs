@@ -67,6 +67,9 @@ pub(crate) struct SourceAnswer {
     /// Taken back.
     #[schema(value_type = String)]
     reversed_micro: MicroUsd,
+    /// Lost to expiry.
+    #[schema(value_type = String)]
+    expired_micro: MicroUsd,
 }
 
 /// Credits of one origin and one moment.
@@ -88,6 +91,9 @@ pub(crate) struct LotAnswer {
     /// Taken back.
     #[schema(value_type = String)]
     reversed_micro: MicroUsd,
+    /// Lost to expiry.
+    #[schema(value_type = String)]
+    expired_micro: MicroUsd,
     /// When it was credited.
     created_at: String,
     /// Until when it can be spent; null: for ever.
@@ -124,6 +130,7 @@ impl From<&Origin> for SourceAnswer {
             minted_micro: MicroUsd(origin.minted),
             remaining_micro: MicroUsd(origin.remaining),
             reversed_micro: MicroUsd(origin.reversed),
+            expired_micro: MicroUsd(origin.expired),
         }
     }
 }
@@ -137,6 +144,7 @@ impl From<&Lot> for LotAnswer {
             minted_micro: MicroUsd(lot.minted),
             remaining_micro: MicroUsd(lot.remaining),
             reversed_micro: MicroUsd(lot.reversed),
+            expired_micro: MicroUsd(lot.expired),
             created_at: moment(lot.created_at),
             expires_at: (lot.expires_at < NEVER).then(|| moment(lot.expires_at)),
         }

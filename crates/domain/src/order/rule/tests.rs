@@ -82,6 +82,7 @@ fn sums(before: Before, effects: &[Effect]) -> Sums {
                 minted: before.available + before.held,
                 remaining: before.available + before.held,
                 reversed: 0,
+                expired: 0,
                 expires_at: NEVER,
                 created_at: now,
             },
