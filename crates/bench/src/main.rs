@@ -6,6 +6,7 @@ mod ledger_bench;
 mod machine;
 mod page;
 mod path;
+mod pauses;
 mod payments;
 mod summary;
 mod wal;
@@ -28,6 +29,9 @@ enum What {
     /// One worker of a benchmark that needs a second process; started by `ledger`.
     #[command(hide = true)]
     LedgerWorker(ledger_bench::WorkerOptions),
+    /// Says when the machine stands still; started by `path`.
+    #[command(hide = true)]
+    Pauses,
     /// Whole answers: API key, limits, hold, signed token, engine, stream, settle.
     Path(path::Options),
     /// From notice to credits, and what it takes to prove the books.
@@ -41,6 +45,7 @@ fn main() -> anyhow::Result<()> {
             What::All(options) => page::run(options).await,
             What::Ledger(options) => ledger_bench::run(options).await.map(drop),
             What::LedgerWorker(options) => ledger_bench::work(options).await,
+            What::Pauses => pauses::watch(),
             What::Path(options) => path::run(options).await.map(drop),
             What::Payments(options) => payments::run(options).await.map(drop),
         }

@@ -84,9 +84,9 @@ fn page(options: &Options, figures: &[Figure], report: &Report, of_payments: &pa
     line("\n## The whole path\n".to_owned());
     line("API key, limits, durable hold, signed token, finn, 20 chunks from a local upstream, durable settle, last event.".to_owned());
     line("Processor time is of Freeside (gateway and finn in one process) and PostgreSQL; the callers' and the upstream's".to_owned());
-    line("own is in the last column but two.\n".to_owned());
-    line("| run | answers/s | p50 / p99, ms | added p50 / p99, ms | Freeside, µs | PostgreSQL, µs | sum, µs | bench, µs | busy | load before |".to_owned());
-    line("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|".to_owned());
+    line("own stands apart. \"Still\" is how long the whole machine stood still in the run, seen by a real-time clock: its host's doing.\n".to_owned());
+    line("| run | answers/s | p50 / p99, ms | added p50 / p99, ms | Freeside, µs | PostgreSQL, µs | sum, µs | bench, µs | busy | load before | still, ms |".to_owned());
+    line("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|".to_owned());
     report.runs.iter().for_each(|run| line(run_line(run)));
     line("\n| promise | figure | limit | |".to_owned());
     line("|---|--:|--:|---|".to_owned());
@@ -128,7 +128,7 @@ fn run_line(run: &Run) -> String {
         write!(added, "{p50:.1} / {p99:.1}").expect("writing to a String does not fail");
     }
     format!(
-        "| {} | {:.0} | {} / {} | {added} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} % | {} |",
+        "| {} | {:.0} | {} / {} | {added} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} % | {} | {} |",
         run.name,
         run.answers_per_second,
         milliseconds(run.p50_us),
@@ -138,7 +138,8 @@ fn run_line(run: &Run) -> String {
         run.spent.product_us(),
         run.spent.bench_us,
         run.spent.machine_busy_percent,
-        run.load_before
+        run.load_before,
+        run.machine_paused_ms.map_or_else(|| "?".to_owned(), |paused| format!("{paused:.0}"))
     )
 }
 

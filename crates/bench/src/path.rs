@@ -25,6 +25,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::time::Instant;
 
+use crate::pauses::Watch;
 use crate::summary::percentile;
 use crate::{machine, wal};
 use books::Developer;
@@ -256,7 +257,8 @@ impl Bench {
         };
         wal::age(&self.cluster.superuser_url(DATABASE)).await?;
         let before = books::read(&self.db, &self.developers).await?;
-        let Loaded { mut tally, took, from, to } = self.load(plan, self.service, warm_up, measured).await?;
+        let Loaded { mut tally, took, from, to, paused } =
+            self.load(plan, self.service, warm_up, measured).await?;
         let books = books::check(&self.db, &self.developers, before, tally.answers).await;
         let answers = u64::try_from(tally.latencies_us.len())?;
         Ok(Run {
@@ -271,6 +273,7 @@ impl Bench {
             first_failure: tally.first_failure,
             books_fault: books.err().map(|fault| format!("{fault:#}")),
             load_before,
+            machine_paused_ms: paused.map(|paused| paused.as_secs_f64() * 1e3),
         })
     }
 
@@ -285,13 +288,15 @@ impl Bench {
             Load { address, requests: Arc::clone(&self.requests), callers: plan.callers, pace: plan.pace };
         let running = Running::start(load)?;
         tokio::time::sleep(warm_up).await;
+        let watch = Watch::start();
         let from = Ticks::now(self.freeside, self.postmaster)?;
         let since = Instant::now();
         running.measure();
         tokio::time::sleep(measured).await;
         let took = since.elapsed();
         let to = Ticks::now(self.freeside, self.postmaster)?;
-        Ok(Loaded { tally: running.stop().await?, took, from, to })
+        let paused = watch.map(Watch::stop).transpose()?;
+        Ok(Loaded { tally: running.stop().await?, took, from, to, paused })
     }
 }
 
@@ -311,6 +316,8 @@ struct Loaded {
     took: Duration,
     from: Ticks,
     to: Ticks,
+    /// How long the machine stood still, where that can be known.
+    paused: Option<Duration>,
 }
 
 /// A whole request, as an SDK sends it.

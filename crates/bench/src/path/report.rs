@@ -56,6 +56,8 @@ pub(crate) struct Run {
     /// `None`: the books agree.
     pub(crate) books_fault: Option<String>,
     pub(crate) load_before: String,
+    /// How long the machine itself stood still meanwhile; `None`: not known.
+    pub(crate) machine_paused_ms: Option<f64>,
 }
 
 /// Latencies without anything of ours.
@@ -146,7 +148,7 @@ pub(crate) fn promises(start: Start, runs: &[Run]) -> Vec<Promise> {
 /// The line of one run.
 pub(crate) fn line(run: &Run) -> String {
     let mut text = format!(
-        "{:28} {:>7.0} {:>8.1} {:>8.1} {:>8} {:>8} {:>9.0} {:>9.0} {:>6.0} {:>6.0} {:>5.0} {:>5}",
+        "{:28} {:>7.0} {:>8.1} {:>8.1} {:>8} {:>8} {:>9.0} {:>9.0} {:>6.0} {:>6.0} {:>5.0} {:>5} {:>6}",
         run.name,
         run.answers_per_second,
         f64::from(run.p50_us) / 1e3,
@@ -159,6 +161,7 @@ pub(crate) fn line(run: &Run) -> String {
         run.spent.bench_us,
         run.spent.machine_busy_percent,
         run.load_before,
+        run.machine_paused_ms.map_or_else(|| "?".to_owned(), |paused| format!("{paused:.0}")),
     );
     if run.failures > 0 {
         let first = run.first_failure.as_deref().unwrap_or("unknown");
@@ -173,8 +176,8 @@ pub(crate) fn line(run: &Run) -> String {
 
 /// The head above the lines.
 pub(crate) const HEAD: &str = "\
-run                             answers  latency, ms     added, ms         processor time of an answer, µs  busy  load
-                                     /s      p50      p99      p50      p99  freeside  postgres    sum  bench     %      ";
+run                             answers  latency, ms     added, ms         processor time of an answer, µs  busy  load  still
+                                     /s      p50      p99      p50      p99  freeside  postgres    sum  bench     %          ms";
 
 /// The promises, as lines.
 pub(crate) fn promise_lines(promises: &[Promise]) -> String {
