@@ -6,6 +6,7 @@
 //! * the last event of an answer is handed out after the settle's commit (so "answered" implies "paid"),
 //! * no token delivered, nothing charged; else the charge is the prompt and what finn metered up to the stop.
 
+mod day;
 mod run;
 mod words;
 
@@ -105,7 +106,7 @@ pub async fn start(ctx: &Arc<Ctx>, key: &Arc<ApiKey>, ask: Ask) -> Result<Starte
     let (pool, requested_pool, requested_model) = route(ctx, key, &target, &ask)?;
     let mut worst = WorstCase::of(&ctx.catalog, pool, &ask);
     fits_context(ctx, pool, &ask, &worst)?;
-    seed_limits(ctx, key).await?;
+    day::seed_limits(ctx, key).await?;
     let admission = ctx.limits.admit(key, worst.tokens()).map_err(Refusal::Limited)?;
     sandbox::ensure(ctx, key).await.map_err(busy)?;
     let rate = admission.headers;
@@ -289,21 +290,6 @@ fn fits_context(ctx: &Ctx, pool: Pool, ask: &Ask, worst: &WorstCase) -> Result<(
             format!("max_tokens is too large: the models of \"{}\" have {largest} tokens in all", ask.model);
         return Err(Refusal::BadRequest { field: "max_tokens", message });
     }
-    Ok(())
-}
-
-/// On first sight of a key in this process, its tokens of the day are read from the books.
-async fn seed_limits(ctx: &Ctx, key: &ApiKey) -> Result<(), Refusal> {
-    if ctx.limits.is_seeded(key) {
-        return Ok(());
-    }
-    let day = ctx.clock.now().date();
-    let used = async {
-        let mut connection = ctx.db.acquire().await?;
-        ledger::report::tokens_of_key(&mut connection, key.community, key.id.0, day).await
-    };
-    let used = used.await.map_err(|error| Refusal::unread(error.into()))?;
-    ctx.limits.seed(key, day, u64::try_from(used).unwrap_or(0));
     Ok(())
 }
 

@@ -20,7 +20,7 @@ pub mod service_keys;
 
 pub use key_text::KeyKind;
 pub use keys::{ApiKey, ApiKeyRow, KeyError, KeyLimits, KeyRefusal, KeyRequest, KeyRing, NewKey, Revocation};
-pub use limits::{Admission, Limited, Limits, RateHeaders, Which};
+pub use limits::{Admission, Limited, Limits, RateHeaders, Seeding, Which};
 pub use peppers::{PepperFault, Peppers};
 pub use scopes::{Scope, Scopes, UnknownScope};
 pub use secret::{Secret, ShownOnce};

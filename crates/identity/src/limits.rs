@@ -6,8 +6,9 @@
 //! * A refused request counts for nothing.
 //!
 //! Everything is in this process's memory, bounded, and gone after a restart; the day's tokens are read from the books
-//! again ([`Limits::is_seeded`], [`Limits::seed`]), every minute, so that several processes come to see one another's
-//! tokens. Deliberately absent: money, and any await: [`Limits::admit`] only computes.
+//! again ([`Limits::seeding`], [`Limits::seed`]), every minute, so that several processes come to see one another's
+//! tokens. Deliberately absent: money, and the reading itself. [`Limits::admit`] only computes, and never
+//! waits.
 
 mod window;
 
@@ -15,6 +16,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::Date;
+use tokio::sync::Semaphore;
 use types::{Clock, KeyId};
 
 use crate::ApiKey;
@@ -30,6 +32,8 @@ const MAX_KEYS_PER_SHARD: usize = 100_000 / SHARDS;
 const IDLE_MS: i64 = 10 * 60 * 1_000;
 /// The day's tokens are read from the books again after this long.
 const SEEDED_FOR_MS: i64 = 60 * 1_000;
+/// Readings of the books at once that no request waits for.
+const READINGS: usize = 2;
 /// A request that only waits for the corrections of others should try again soon.
 const BUSY_RETRY: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -59,6 +63,17 @@ pub struct RateHeaders {
     pub reset_tokens_s: u32,
 }
 
+/// What is known of a key's tokens of the day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seeding {
+    /// The books were read within the last minute.
+    Known,
+    /// They were, but longer ago. Said to one caller, who reads them again while everybody goes on with what is known.
+    Stale,
+    /// This process has not read them: read them, and call [`Limits::seed`], before [`Limits::admit`].
+    Unknown,
+}
+
 /// A refusal: 429.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limited {
@@ -79,6 +94,8 @@ pub struct Limits(Arc<Inner>);
 struct Inner {
     clock: Clock,
     shards: [Mutex<Shard>; SHARDS],
+    first_sights: [tokio::sync::Mutex<()>; SHARDS],
+    readings: Semaphore,
 }
 
 #[derive(Default)]
@@ -126,7 +143,12 @@ impl std::fmt::Debug for Limits {
 impl Limits {
     /// Empty counts.
     pub fn new(clock: Clock) -> Self {
-        Self(Arc::new(Inner { clock, shards: std::array::from_fn(|_| Mutex::default()) }))
+        Self(Arc::new(Inner {
+            clock,
+            shards: std::array::from_fn(|_| Mutex::default()),
+            first_sights: std::array::from_fn(|_| tokio::sync::Mutex::default()),
+            readings: Semaphore::new(READINGS),
+        }))
     }
 
     /// Counts the request and sets its worst case aside, or says why not. Both limits are decided at once.
@@ -152,13 +174,31 @@ impl Limits {
         }
     }
 
-    /// Whether the key's tokens of today have been read from the books lately. When not, read them and call
-    /// [`Limits::seed`] before [`Limits::admit`].
-    pub fn is_seeded(&self, key: &ApiKey) -> bool {
+    /// Whether the key's tokens of today have been read from the books lately. [`Seeding::Stale`] is said to one caller
+    /// a minute: should that reading fail, the next one is a minute later.
+    pub fn seeding(&self, key: &ApiKey) -> Seeding {
         let now = self.now();
         let mut shard = self.shard(key.id);
-        let seeded_ms = shard.meter(key.id, now).seeded_ms;
-        seeded_ms.is_some_and(|at| now.ms - at < SEEDED_FOR_MS)
+        let meter = shard.meter(key.id, now);
+        match meter.seeded_ms {
+            None => Seeding::Unknown,
+            Some(at) if now.ms - at < SEEDED_FOR_MS => Seeding::Known,
+            Some(_) => {
+                meter.seeded_ms = Some(now.ms);
+                Seeding::Stale
+            }
+        }
+    }
+
+    /// A turn for reading a key's books for the first time: callers of one key wait for one another, and all but the
+    /// first then find it known.
+    pub async fn first_sight(&self, key: &ApiKey) -> impl Drop + Send + '_ {
+        self.0.first_sights[lane(key.id)].lock().await
+    }
+
+    /// A turn for reading the books beside the requests.
+    pub async fn reading(&self) -> impl Drop + Send + '_ {
+        self.0.readings.acquire().await.expect("it is never closed")
     }
 
     /// Takes over what the books say was used on `day`. A figure that is lower than our own is only older, and is
@@ -185,10 +225,13 @@ impl Limits {
     }
 
     fn shard(&self, key: KeyId) -> MutexGuard<'_, Shard> {
-        // The low bits of an id are random.
-        let index = usize::try_from(key.0.unsigned_abs()).unwrap_or(0) % SHARDS;
-        self.0.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.shards[lane(key)].lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The low bits of an id are random.
+fn lane(key: KeyId) -> usize {
+    usize::try_from(key.0.unsigned_abs()).unwrap_or(0) % SHARDS
 }
 
 impl Admission {

@@ -86,14 +86,15 @@ fn midnight_gives_the_day_back_but_not_what_is_in_flight() {
 fn the_books_are_asked_on_first_sight_and_again_each_minute_and_only_raise() {
     let (clock, limits) = limits();
     let key = key(1, 100, 1_000);
-    assert!(!limits.is_seeded(&key));
+    assert_eq!(limits.seeding(&key), Seeding::Unknown);
     limits.seed(&key, START.date(), 300);
-    assert!(limits.is_seeded(&key));
+    assert_eq!(limits.seeding(&key), Seeding::Known);
     limits.admit(&key, 100).expect("fits").correct(100);
     limits.seed(&key, START.date(), 350);
     assert_eq!(limits.admit(&key, 0).expect("fits").headers.remaining_tokens, 600, "an older figure");
     clock.advance(Duration::seconds(60));
-    assert!(!limits.is_seeded(&key));
+    assert_eq!(limits.seeding(&key), Seeding::Stale);
+    assert_eq!(limits.seeding(&key), Seeding::Known, "one caller reads");
     limits.seed(&key, START.date(), 700);
     assert_eq!(limits.admit(&key, 0).expect("fits").headers.remaining_tokens, 300);
     clock.advance(Duration::seconds(30));
