@@ -24,13 +24,15 @@ use uuid::Uuid;
 
 use crate::ShownOnce;
 use crate::nonces::{letters, sha256};
-use crate::per_minute::network_of;
+use crate::per_minute::{PerMinute, network_of};
 use crate::sessions::{Session, SessionId, Sessions};
 
 /// How long a code works (SPEC §13).
 pub const LIFE: Duration = Duration::seconds(60);
 /// Each letter carries 5 bits: 200 in all.
 const LETTERS: usize = 40;
+/// Tries of one address in any minute: a frame that waits asks once a second, and a household may have two.
+const TRIES_PER_ADDRESS: usize = 120;
 /// A frame's own code: at least this many characters, so that nobody finds it from its hash.
 const MIN_CODE_CHARACTERS: usize = 32;
 /// And at most this many.
@@ -65,6 +67,12 @@ pub enum HandoffFault {
     /// The hash of a frame's code is not one, or was used before.
     #[error("this hash cannot be used")]
     BadChallenge,
+    /// The address tried too often.
+    #[error("too many tries from this address")]
+    TooMany {
+        /// Seconds until the next one is looked at.
+        retry_after_s: u32,
+    },
     /// The database did not answer.
     #[error("the code could not be looked up")]
     Unexpected(#[source] anyhow::Error),
@@ -86,12 +94,14 @@ struct Inner {
     sessions: Sessions,
     clock: Clock,
     random: SystemRandom,
+    tried: PerMinute,
 }
 
 impl Handoffs {
     /// The codes that live in `db`, for sessions of `sessions`.
     pub fn new(db: PgPool, sessions: Sessions, clock: Clock) -> Self {
-        Self(Arc::new(Inner { db, sessions, clock, random: SystemRandom::new() }))
+        let tried = PerMinute::new(TRIES_PER_ADDRESS);
+        Self(Arc::new(Inner { db, sessions, clock, random: SystemRandom::new(), tried }))
     }
 
     /// Makes a code for the page at `origin` that opened the sign-in page.
@@ -121,18 +131,23 @@ impl Handoffs {
         code: &str,
         origin: &str,
         client: &Client,
+        ip: IpAddr,
     ) -> Result<Arc<Session>, HandoffFault> {
+        let inner = &*self.0;
+        let now = inner.clock.now();
+        if let Some(retry_after_s) = inner.tried.count(ip, now) {
+            return Err(HandoffFault::TooMany { retry_after_s });
+        }
         if !(MIN_CODE_CHARACTERS..=MAX_CODE_CHARACTERS).contains(&code.len()) {
             return Err(HandoffFault::Unknown);
         }
-        let inner = &*self.0;
         let row =
             sqlx::query("delete from handoff where id = $1 returning origin, client, session_id, expires_at")
                 .bind(sha256(code))
                 .fetch_optional(&inner.db)
                 .await?
                 .ok_or(HandoffFault::Unknown)?;
-        if row.try_get::<OffsetDateTime, _>("expires_at")? <= inner.clock.now() {
+        if row.try_get::<OffsetDateTime, _>("expires_at")? <= now {
             return Err(HandoffFault::Unknown);
         }
         let for_client: Option<Vec<u8>> = row.try_get("client")?;

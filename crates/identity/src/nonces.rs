@@ -24,6 +24,8 @@ pub const LIFE: Duration = Duration::minutes(5);
 const KEPT: Duration = Duration::minutes(10);
 /// Nonces for one address in any minute: a page asks for one when it opens and one after each refusal.
 const PER_ADDRESS: usize = 30;
+/// Refused nonces of one address in any minute: each costs a query. A nonce that is good is taken all the same.
+const REFUSED_PER_ADDRESS: usize = 60;
 /// Each letter carries 5 bits: 160 in all. SPEC §6 asks for 128.
 const LETTERS: usize = 32;
 /// The cookie that ties a nonce to a browser: as hard to guess as the nonce.
@@ -55,15 +57,21 @@ pub enum NonceFault {
     /// It was issued to another origin or to another browser.
     #[error("this nonce was issued to another page or browser")]
     Foreign,
-    /// The address asked for too many.
-    #[error("too many nonces for this address")]
+    /// The address asked for too many, or tried too many that were none.
+    #[error("too many tries from this address")]
     TooMany {
         /// Seconds until the next one.
         retry_after_s: u32,
     },
     /// The database did not answer.
     #[error("the nonce could not be looked up")]
-    Unexpected(#[from] sqlx::Error),
+    Unexpected(#[source] anyhow::Error),
+}
+
+impl From<sqlx::Error> for NonceFault {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Unexpected(error.into())
+    }
 }
 
 /// The nonces of one deployment. Cheap to clone.
@@ -76,13 +84,14 @@ struct Inner {
     clock: Clock,
     random: SystemRandom,
     asked: PerMinute,
+    refused: PerMinute,
 }
 
 impl Nonces {
     /// The nonces that live in `db`.
     pub fn new(db: PgPool, clock: Clock) -> Self {
-        let asked = PerMinute::new(PER_ADDRESS);
-        Self(Arc::new(Inner { db, clock, random: SystemRandom::new(), asked }))
+        let (asked, refused) = (PerMinute::new(PER_ADDRESS), PerMinute::new(REFUSED_PER_ADDRESS));
+        Self(Arc::new(Inner { db, clock, random: SystemRandom::new(), asked, refused }))
     }
 
     /// A new name for a browser, for its cookie.
@@ -97,8 +106,7 @@ impl Nonces {
         if let Some(retry_after_s) = inner.asked.count(ip, now) {
             return Err(NonceFault::TooMany { retry_after_s });
         }
-        let text = letters::<LETTERS>(&inner.random)
-            .map_err(|error| NonceFault::Unexpected(sqlx::Error::Protocol(error.to_string())))?;
+        let text = letters::<LETTERS>(&inner.random).map_err(NonceFault::Unexpected)?;
         let nonce = Nonce { text, issued_at: now, expires_at: now + LIFE };
         sqlx::query(
             "insert into siwe_nonce (nonce, origin, browser, created_at, expires_at) values ($1, $2, $3, $4, $5)",
@@ -114,9 +122,43 @@ impl Nonces {
     }
 
     /// Uses a nonce up, whatever comes of it: at most one caller ever gets `Ok`.
-    pub async fn consume(&self, nonce: &str, origin: &str, browser: &str) -> Result<(), NonceFault> {
+    pub async fn consume(
+        &self,
+        nonce: &str,
+        origin: &str,
+        browser: &str,
+        ip: IpAddr,
+    ) -> Result<(), NonceFault> {
         let inner = &*self.0;
         let now = inner.clock.now();
+        if let Some(retry_after_s) = inner.refused.blocked(ip, now) {
+            return Err(NonceFault::TooMany { retry_after_s });
+        }
+        let answer = inner.take(nonce, origin, browser, now).await;
+        if answer.is_err() {
+            inner.refused.count(ip, now);
+        }
+        answer
+    }
+
+    /// Drops nonces that are over. The server calls it each minute.
+    pub async fn prune(&self) -> Result<(), sqlx::Error> {
+        sqlx::query("delete from siwe_nonce where expires_at < $1")
+            .bind(self.0.clock.now() - KEPT)
+            .execute(&self.0.db)
+            .await?;
+        Ok(())
+    }
+}
+
+impl Inner {
+    async fn take(
+        &self,
+        nonce: &str,
+        origin: &str,
+        browser: &str,
+        now: OffsetDateTime,
+    ) -> Result<(), NonceFault> {
         // Whoever finds the row locked comes second, and need not wait to hear it.
         let taken = sqlx::query(
             "update siwe_nonce set used_at = $2
@@ -126,13 +168,13 @@ impl Nonces {
         )
         .bind(nonce)
         .bind(now)
-        .fetch_optional(&inner.db)
+        .fetch_optional(&self.db)
         .await?;
         let Some(row) = taken else {
             let is_known: bool =
                 sqlx::query_scalar("select exists (select from siwe_nonce where nonce = $1)")
                     .bind(nonce)
-                    .fetch_one(&inner.db)
+                    .fetch_one(&self.db)
                     .await?;
             return Err(if is_known { NonceFault::Used } else { NonceFault::Unknown });
         };
@@ -143,15 +185,6 @@ impl Nonces {
         if row.try_get::<OffsetDateTime, _>("expires_at")? <= now {
             return Err(NonceFault::Expired);
         }
-        Ok(())
-    }
-
-    /// Drops nonces that are over. The server calls it each minute.
-    pub async fn prune(&self) -> Result<(), sqlx::Error> {
-        sqlx::query("delete from siwe_nonce where expires_at < $1")
-            .bind(self.0.clock.now() - KEPT)
-            .execute(&self.0.db)
-            .await?;
         Ok(())
     }
 }

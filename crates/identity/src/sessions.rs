@@ -274,6 +274,23 @@ impl Sessions {
         Ok(is_theirs)
     }
 
+    /// Ends every session of this wallet.
+    pub async fn revoke_all(&self, wallet: Wallet) -> Result<(), sqlx::Error> {
+        let inner = &*self.0;
+        let now = inner.clock.now();
+        let mut tx = inner.db.begin().await?;
+        store::lock_wallet(&mut tx, wallet).await?;
+        let ended = store::end_oldest(&mut tx, wallet, 0, now).await?;
+        for id in &ended {
+            changes::announce(&mut tx, changes::SESSION, &id.to_string(), now).await?;
+        }
+        tx.commit().await?;
+        for id in ended {
+            inner.cache.end(id);
+        }
+        Ok(())
+    }
+
     /// Follows the `changes` table and, every [`REFRESH_EVERY`], looks all cached sessions up again and drops rows that
     /// are over. The server calls it every 500 ms; after an error the next call catches up.
     pub async fn poll_changes(&self) -> Result<(), sqlx::Error> {
