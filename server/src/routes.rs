@@ -80,6 +80,17 @@ pub struct AppState {
     pub version: &'static str,
     /// Wallets, and how they sign in.
     pub sign_in: SignIn,
+    /// Who may sign up as a developer.
+    pub sign_up: SignUp,
+}
+
+/// Who may sign up as a developer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignUp {
+    /// Anyone.
+    Anyone,
+    /// A wallet that is signed in (SPEC §13: production).
+    WalletsOnly,
 }
 
 /// Wallets, and how they sign in.
@@ -110,6 +121,7 @@ pub(crate) struct App {
     version: &'static str,
     ipn_secret: Option<IpnSecret>,
     sign_in: SignIn,
+    sign_up: SignUp,
     origins: origins::Origins,
     bodies: body::Budget,
     gate: gate::Gate,
@@ -208,6 +220,7 @@ pub fn router(state: AppState) -> Router {
         checks: state.checks,
         origins: origins::Origins::of(&state.public_url),
         sign_in: state.sign_in,
+        sign_up: state.sign_up,
         public_url: state.public_url,
         version: state.version,
         ipn_secret: state.ipn_secret,

@@ -17,7 +17,7 @@ use types::Clock;
 use super::database::{self, Books, MIGRATOR};
 use super::payments::Payments;
 use crate::config::{self, Environment, Settings};
-use crate::routes::{self, AppState, Check, OperatorToken, SignIn};
+use crate::routes::{self, AppState, Check, OperatorToken, SignIn, SignUp};
 
 /// The domain of this process and what keeps it alive.
 pub(crate) struct Core {
@@ -167,6 +167,10 @@ pub(crate) fn router(
         public_url: settings.public_url_at(bound).trim_end_matches('/').to_owned(),
         version: env!("CARGO_PKG_VERSION"),
         sign_in: core.sign_in.clone(),
+        sign_up: match settings.environment {
+            Environment::Development => SignUp::Anyone,
+            Environment::Production => SignUp::WalletsOnly,
+        },
     })
 }
 

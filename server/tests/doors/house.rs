@@ -16,7 +16,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use pay::notice::IpnSecret;
 use pay::nowpayments::Client;
 use pay::simulator::{self, Running, Simulator};
-use server::routes::{AppState, Check, OperatorToken, SignIn, router};
+use server::routes::{AppState, Check, OperatorToken, SignIn, SignUp, router};
 use testing::postgres::TestDatabase;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
@@ -132,6 +132,7 @@ impl House {
             public_url: format!("http://{address}"),
             version: "0.0.0",
             sign_in: sign_in.clone(),
+            sign_up: SignUp::Anyone,
         });
         let service = app.into_make_service_with_connect_info::<SocketAddr>();
         let front = front.tap_io(|stream| stream.set_nodelay(true).expect("a fresh socket"));
