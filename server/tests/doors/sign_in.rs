@@ -156,7 +156,10 @@ async fn another_sites_page_changes_nothing() {
         assert_eq!(problem(&ask.send().await), "403 origin-not-ours", "{foreign}");
     }
     browser.sign_in(&ada).await;
-    let logout = || browser.with_cookies(house.post("/api/v1/siwe/logout", &json!({})));
+    let signed_in = browser.cookies.clone();
+    let mut thief = Browser::new(&house);
+    thief.cookies = signed_in;
+    let logout = || thief.with_cookies(house.post("/api/v1/siwe/logout", &json!({})));
     for foreign in ["https://evil.example", "null", "", "http://127.0.0.1:1", &format!("{own}.evil.example")]
     {
         assert_eq!(
@@ -297,9 +300,9 @@ async fn a_developers_wallet_stands_for_the_account() {
     let budget = format!("/api/v1/communities/{}/budget", made["community_id"].as_str().expect("text"));
     assert_eq!(browser.get(&budget).await.status, 200);
     assert_eq!(problem(&browser.get("/api/v1/communities/1/budget").await), "404 not-found");
-    let rotated =
-        browser.post(&format!("/api/v1/keys/{}/rotate", made["key_id"].as_str().expect("text")), &json!({}));
-    assert_eq!(rotated.await.status, 201);
+    let rotate = format!("/api/v1/keys/{}/rotate", made["key_id"].as_str().expect("text"));
+    let rotated = browser.post(&rotate, &json!({})).await;
+    assert_eq!(rotated.status, 201);
 
     let mut stranger = Browser::new(&house);
     stranger.sign_in(&Signer::number(2)).await;
