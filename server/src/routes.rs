@@ -10,6 +10,7 @@ mod anthropic;
 mod body;
 mod caller;
 mod conversation;
+mod cookies;
 mod exchange;
 mod fault;
 mod fields;
@@ -23,11 +24,15 @@ mod openai;
 pub mod openapi;
 mod ops;
 mod orders;
+mod origins;
 mod plain;
 mod problem;
 mod rate;
+mod same_site;
 mod sentences;
+mod sessions;
 mod shared;
+mod siwe;
 mod stream;
 mod webhook;
 
@@ -73,6 +78,34 @@ pub struct AppState {
     pub public_url: String,
     /// This binary's version.
     pub version: &'static str,
+    /// Wallets, and how they sign in.
+    pub sign_in: SignIn,
+    /// Who may sign up as a developer.
+    pub sign_up: SignUp,
+}
+
+/// Who may sign up as a developer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignUp {
+    /// Anyone.
+    Anyone,
+    /// A wallet that is signed in (SPEC §13: production).
+    WalletsOnly,
+}
+
+/// Wallets, and how they sign in.
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    /// Wallets that signed in.
+    pub sessions: identity::Sessions,
+    /// Numbers to sign.
+    pub nonces: identity::Nonces,
+    /// Codes that carry a session into a frame.
+    pub handoffs: identity::Handoffs,
+    /// Wallets that are contracts; `None`: no chain can be asked, and only keys sign.
+    pub contracts: Option<Arc<dyn identity::siwe::ContractWallets>>,
+    /// The chains that a message may name; the first is for a wallet that is on none of them.
+    pub chains: Vec<u64>,
 }
 
 /// [`AppState`] and what the doors keep for themselves.
@@ -87,6 +120,9 @@ pub(crate) struct App {
     public_url: String,
     version: &'static str,
     ipn_secret: Option<IpnSecret>,
+    sign_in: SignIn,
+    sign_up: SignUp,
+    origins: origins::Origins,
     bodies: body::Budget,
     gate: gate::Gate,
 }
@@ -131,6 +167,16 @@ fn table() -> Vec<Row> {
         row(Method::GET,    "/api/v1/keys",                    Yes, keys::ACCESS,       get(keys::list)),
         row(Method::DELETE, "/api/v1/keys/{id}",               Yes, keys::ACCESS,       delete(keys::revoke)),
         row(Method::POST,   "/api/v1/keys/{id}/rotate",        Yes, keys::ACCESS,       post(keys::rotate)),
+        row(Method::GET,    "/api/v1/siwe/nonce",              Yes, Anyone,             get(siwe::read_nonce)),
+        row(Method::POST,   "/api/v1/siwe/nonce",              Yes, Anyone,             post(siwe::nonce)),
+        row(Method::POST,   "/api/v1/siwe/verify",             Yes, Anyone,             post(siwe::verify)),
+        row(Method::GET,    "/api/v1/siwe/session",            Yes, Anyone,             get(siwe::session)),
+        row(Method::POST,   "/api/v1/siwe/logout",             Yes, Anyone,             post(siwe::logout)),
+        row(Method::POST,   "/api/v1/siwe/handoff",            Yes, siwe::handoff::OFFER, post(siwe::handoff::offer)),
+        row(Method::POST,   "/api/v1/siwe/exchange",           Yes, Anyone,             post(siwe::handoff::exchange)),
+        row(Method::GET,    "/api/v1/sessions",                Yes, sessions::ACCESS,   get(sessions::list)),
+        row(Method::DELETE, "/api/v1/sessions",                Yes, sessions::ACCESS,   delete(sessions::end_all)),
+        row(Method::DELETE, "/api/v1/sessions/{id}",           Yes, sessions::ACCESS,   delete(sessions::end)),
         row(Method::GET,    "/api/v1/flags",                   Yes, Anyone,             get(flags::list)),
         row(Method::GET,    "/api/v1/packs",                   Yes, Anyone,             get(orders::packs)),
         row(Method::POST,   "/api/v1/orders",                  Yes, orders::ACCESS,     post(orders::create)),
@@ -172,6 +218,9 @@ pub fn router(state: AppState) -> Router {
         operator_token: state.operator_token,
         trusted_proxies: state.trusted_proxies,
         checks: state.checks,
+        origins: origins::Origins::of(&state.public_url),
+        sign_in: state.sign_in,
+        sign_up: state.sign_up,
         public_url: state.public_url,
         version: state.version,
         ipn_secret: state.ipn_secret,
@@ -187,6 +236,7 @@ pub fn router(state: AppState) -> Router {
         })
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(app.clone(), same_site::guard))
         .layer(middleware::from_fn_with_state(app.clone(), exchange::frame))
         .with_state(app)
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::Router;
 use domain::flags::{Flag, Flags};
-use identity::{KeyRing, Limits, Peppers, ServiceKeyError, ServiceKeys};
+use identity::{
+    Handoffs, KeyRing, Limits, Nonces, Peppers, ServiceKeyError, ServiceKeys, SessionSecrets, Sessions,
+};
 use ledger::{Lease, Ledger, Writers};
 use metrics_exporter_prometheus::PrometheusHandle;
 use pay::notice::IpnSecret;
@@ -15,13 +17,14 @@ use types::Clock;
 use super::database::{self, Books, MIGRATOR};
 use super::payments::Payments;
 use crate::config::{self, Environment, Settings};
-use crate::routes::{self, AppState, Check, OperatorToken};
+use crate::routes::{self, AppState, Check, OperatorToken, SignIn, SignUp};
 
 /// The domain of this process and what keeps it alive.
 pub(crate) struct Core {
     pub(crate) ctx: Arc<domain::Ctx>,
     service_keys: Arc<ServiceKeys>,
     ipn_secret: Option<IpnSecret>,
+    pub(crate) sign_in: SignIn,
     writers: Writers,
     lease: Lease,
 }
@@ -93,7 +96,32 @@ pub(crate) async fn core(
         live: domain::turn::Live::default(),
         sandbox: domain::sandbox::Minted::default(),
     };
-    Ok(Core { ctx: Arc::new(ctx), service_keys, ipn_secret: reach.payments.ipn_secret, writers, lease })
+    let sign_in = sign_in(settings, books, clock)?;
+    let ipn_secret = reach.payments.ipn_secret;
+    Ok(Core { ctx: Arc::new(ctx), service_keys, ipn_secret, sign_in, writers, lease })
+}
+
+/// Wallets and how they sign in.
+fn sign_in(settings: &Settings, books: &Books, clock: &Clock) -> anyhow::Result<SignIn> {
+    /// Ethereum, Base, and Base's test chain; a development chain where there is one.
+    const CHAINS: [u64; 3] = [1, 8_453, 84_532];
+    const DEVELOPMENT_CHAIN: u64 = 31_337;
+    let current = settings.session_secret.as_ref().context("SIWE_SESSION_SECRET is missing")?;
+    let previous = settings.session_secret_previous.as_ref().map(identity::Secret::from);
+    let secrets = SessionSecrets::new(&current.into(), previous.as_ref())?;
+    let sessions = Sessions::new(books.pool.clone(), secrets, clock.clone());
+    let mut chains = CHAINS.to_vec();
+    if settings.environment == Environment::Development {
+        chains.push(DEVELOPMENT_CHAIN);
+    }
+    Ok(SignIn {
+        nonces: Nonces::new(books.pool.clone(), clock.clone()),
+        handoffs: Handoffs::new(books.pool.clone(), sessions.clone(), clock.clone()),
+        sessions,
+        // Comes with the door to the chains: until then only keys sign.
+        contracts: None,
+        chains,
+    })
 }
 
 /// The signing keys; development makes its first one itself.
@@ -138,6 +166,11 @@ pub(crate) fn router(
         checks: checks(&core.ctx, payments_said(settings)),
         public_url: settings.public_url_at(bound).trim_end_matches('/').to_owned(),
         version: env!("CARGO_PKG_VERSION"),
+        sign_in: core.sign_in.clone(),
+        sign_up: match settings.environment {
+            Environment::Development => SignUp::Anyone,
+            Environment::Production => SignUp::WalletsOnly,
+        },
     })
 }
 

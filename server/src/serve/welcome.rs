@@ -33,7 +33,7 @@ pub(crate) async fn demo_key(settings: &Settings, ctx: &Ctx) -> anyhow::Result<O
         return Ok(None);
     }
     let registered =
-        domain::accounts::register(ctx, "Demo developer", IpAddr::V4(Ipv4Addr::UNSPECIFIED)).await?;
+        domain::accounts::register(ctx, "Demo developer", IpAddr::V4(Ipv4Addr::UNSPECIFIED), None).await?;
     Ok(Some(Demo { secret: registered.key.secret }))
 }
 

@@ -8,14 +8,15 @@ use std::time::Duration;
 use axum::serve::ListenerExt as _;
 use domain::Ctx;
 use identity::{
-    ApiKey, KeyKind, KeyLimits, KeyRequest, KeyRing, Limits, Peppers, Scopes, Secret, ServiceKeys,
+    ApiKey, Handoffs, KeyKind, KeyLimits, KeyRequest, KeyRing, Limits, Nonces, Peppers, Scopes, Secret,
+    ServiceKeys, SessionSecrets, Sessions,
 };
 use ledger::{AccountKey, Ledger, Op, Source};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pay::notice::IpnSecret;
 use pay::nowpayments::Client;
 use pay::simulator::{self, Running, Simulator};
-use server::routes::{AppState, Check, OperatorToken, router};
+use server::routes::{AppState, Check, OperatorToken, SignIn, SignUp, router};
 use testing::postgres::TestDatabase;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
@@ -40,6 +41,8 @@ pub(crate) struct House {
     pub(crate) simulator: Running,
     /// What its notices are signed with.
     pub(crate) ipn_secret: IpnSecret,
+    /// Wallets and how they sign in.
+    pub(crate) sign_in: SignIn,
     _lease: ledger::Lease,
     _service_keys: tempfile::TempDir,
     _servers: JoinSet<()>,
@@ -108,6 +111,16 @@ impl House {
             live: domain::turn::Live::default(),
             sandbox: domain::sandbox::Minted::default(),
         });
+        let secret = Secret::new("a session secret for tests, long enough");
+        let secrets = SessionSecrets::new(&secret, None).expect("long enough");
+        let sessions = Sessions::new(database.pool.clone(), secrets, ctx.clock.clone());
+        let sign_in = SignIn {
+            nonces: Nonces::new(database.pool.clone(), ctx.clock.clone()),
+            handoffs: Handoffs::new(database.pool.clone(), sessions.clone(), ctx.clock.clone()),
+            sessions,
+            contracts: None,
+            chains: vec![1, 8_453],
+        };
         let app = router(AppState {
             ctx: Arc::clone(&ctx),
             service_keys,
@@ -118,6 +131,8 @@ impl House {
             checks: vec![Check::new("books", || async { Ok("open".to_owned()) })],
             public_url: format!("http://{address}"),
             version: "0.0.0",
+            sign_in: sign_in.clone(),
+            sign_up: SignUp::Anyone,
         });
         let service = app.into_make_service_with_connect_info::<SocketAddr>();
         let front = front.tap_io(|stream| stream.set_nodelay(true).expect("a fresh socket"));
@@ -129,6 +144,7 @@ impl House {
             database,
             simulator,
             ipn_secret,
+            sign_in,
             _lease: lease,
             _service_keys: folder,
             _servers: servers,

@@ -12,4 +12,6 @@ mod keys;
 mod money;
 mod operations;
 mod orders;
+mod sign_in;
+mod wallets;
 mod webhook;
