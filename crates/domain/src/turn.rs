@@ -19,7 +19,7 @@ use identity::{Admission, ApiKey};
 use ledger::{AccountKey, NewHold, Op, SubmitError};
 use tokio::sync::{mpsc, oneshot};
 use types::s2s::InferenceRequest;
-use types::{MicroUsd, Pool, ReservationId};
+use types::{MicroUsd, Pool, ReservationId, Tier};
 
 use crate::Ctx;
 use crate::engine::{Answering, EngineError, Passenger};
@@ -84,7 +84,7 @@ impl Drop for Place {
 struct Turn {
     ctx: Arc<Ctx>,
     account: AccountKey,
-    api_key: i64,
+    api_key: Option<i64>,
     passenger: Passenger,
     pool: Pool,
     asked: String,
@@ -93,42 +93,62 @@ struct Turn {
     covered: u32,
     held: i64,
     body: Bytes,
-    admission: Admission,
+    admission: Option<Admission>,
+}
+
+/// Who asks, and who pays for it: all that a turn has to know of its caller.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// The account that pays.
+    pub account: AccountKey,
+    /// Acts as.
+    pub tier: Tier,
+    /// The API key that asks: its limits count the turn, and a sandbox key brings its allowance. `None`: a person, whose
+    /// door counts what they ask.
+    pub key: Option<&'a ApiKey>,
+}
+
+impl<'a> Asker<'a> {
+    /// Whoever holds this key.
+    #[must_use]
+    pub fn of_key(key: &'a ApiKey) -> Self {
+        Self { account: reports::account_of(key), tier: key.tier(), key: Some(key) }
+    }
 }
 
 /// Starts a turn and returns once a provider has answered and the hold is committed.
 ///
 /// Dropping the future, at any point, ends the turn: the hold is released, or settled for what was delivered.
-pub async fn start(ctx: &Arc<Ctx>, key: &Arc<ApiKey>, ask: Ask) -> Result<Started, Refusal> {
+pub async fn start(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask) -> Result<Started, Refusal> {
     let target = Target::parse(&ctx.catalog, &ask.model)
         .ok_or_else(|| Refusal::UnknownModel { name: ask.model.clone() })?;
-    let (pool, requested_pool, requested_model) = route(ctx, key, &target, &ask)?;
+    let (pool, requested_pool, requested_model) = route(ctx, asker.tier, &target, &ask)?;
     let mut worst = WorstCase::of(&ctx.catalog, pool, &ask);
     fits_context(ctx, pool, &ask, &worst)?;
-    seed_limits(ctx, key).await?;
-    let admission = ctx.limits.admit(key, worst.tokens()).map_err(Refusal::Limited)?;
-    sandbox::ensure(ctx, key).await.map_err(busy)?;
-    let rate = admission.headers;
+    let admission = match asker.key {
+        Some(key) => Some(admit(ctx, key, &worst).await?),
+        None => None,
+    };
+    let rate = admission.as_ref().map(|admission| admission.headers);
     if ask.clamp {
-        clamp(ctx, key, &mut worst).await?;
+        clamp(ctx, asker.account, &mut worst).await?;
     }
 
     let reservation_id = ReservationId(ctx.clock.uuid_v7());
-    let tier = key.tier();
     let asked = ask.model.clone();
     let passenger = Passenger {
         reservation_id,
-        community: key.community,
+        community: asker.account.community,
         nft_id: String::new(),
-        tier,
-        allowed_pools: tier.allowed_pools().to_vec(),
+        tier: asker.tier,
+        allowed_pools: asker.tier.allowed_pools().to_vec(),
         request_id: ask.request_id.clone(),
     };
     let body = body_of(ask, worst.max_tokens, requested_pool, requested_model);
     let turn = Turn {
         ctx: Arc::clone(ctx),
-        account: reports::account_of(key),
-        api_key: key.id.0,
+        account: asker.account,
+        api_key: asker.key.map(|key| key.id.0),
         passenger,
         pool,
         asked,
@@ -210,7 +230,7 @@ impl Turn {
             amount: self.held,
             input_hash: hash.as_ref().try_into().expect("SHA-256 has 32 bytes"),
             owner: self.ctx.owner,
-            api_key: Some(self.api_key),
+            api_key: self.api_key,
             price_version: self.ctx.price_version,
             agent: None,
             asked: self.asked.clone(),
@@ -249,11 +269,10 @@ impl Turn {
 /// Which pool answers, as far as the gateway can know, and what finn is asked for.
 fn route(
     ctx: &Ctx,
-    key: &ApiKey,
+    tier: Tier,
     target: &Target,
     ask: &Ask,
 ) -> Result<(Pool, Option<Pool>, Option<String>), Refusal> {
-    let tier = key.tier();
     let or_default =
         |pool: Pool| if tier.allowed_pools().contains(&pool) { pool } else { tier.default_pool() };
     match target {
@@ -292,6 +311,14 @@ fn fits_context(ctx: &Ctx, pool: Pool, ask: &Ask, worst: &WorstCase) -> Result<(
     Ok(())
 }
 
+/// Counts the turn against its key's limits, and sees to it that a sandbox key has its allowance of the day.
+async fn admit(ctx: &Ctx, key: &ApiKey, worst: &WorstCase) -> Result<Admission, Refusal> {
+    seed_limits(ctx, key).await?;
+    let admission = ctx.limits.admit(key, worst.tokens()).map_err(Refusal::Limited)?;
+    sandbox::ensure(ctx, key).await.map_err(busy)?;
+    Ok(admission)
+}
+
 /// On first sight of a key in this process, its tokens of the day are read from the books.
 async fn seed_limits(ctx: &Ctx, key: &ApiKey) -> Result<(), Refusal> {
     if ctx.limits.is_seeded(key) {
@@ -308,8 +335,8 @@ async fn seed_limits(ctx: &Ctx, key: &ApiKey) -> Result<(), Refusal> {
 }
 
 /// Lowers `max_tokens` to what the balance pays for, when the caller opted in.
-async fn clamp(ctx: &Ctx, key: &ApiKey, worst: &mut WorstCase) -> Result<(), Refusal> {
-    let balance = reports::balance(ctx, key).await.map_err(Refusal::unread)?;
+async fn clamp(ctx: &Ctx, account: AccountKey, worst: &mut WorstCase) -> Result<(), Refusal> {
+    let balance = reports::balance_of(ctx, account).await.map_err(Refusal::unread)?;
     let available = MicroUsd(balance.map_or(0, |balance| balance.available));
     let affordable = worst.affordable(available);
     if affordable > 0 {

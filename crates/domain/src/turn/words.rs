@@ -85,8 +85,8 @@ pub struct Started {
     pub personality_id: String,
     /// Why this pool and model: `requested`, `default`, `forbidden_pool`, ….
     pub reason: String,
-    /// The key's limits after this request.
-    pub rate: RateHeaders,
+    /// The key's limits after this request; `None` when no key asked.
+    pub rate: Option<RateHeaders>,
     /// The answer. Dropping it means that the client left.
     pub events: super::Events,
 }
