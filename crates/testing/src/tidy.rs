@@ -79,7 +79,7 @@ const TABLES: &[(&str, &[&str])] = &[
             "violation",
         ],
     ),
-    ("identity", &["api_key", "changes"]),
+    ("identity", &["api_key", "changes", "handoff", "siwe_nonce", "wallet_session"]),
     (
         "domain",
         &[
