@@ -48,8 +48,13 @@ pub async fn budget(
 
 /// The key's account, live.
 pub async fn balance(ctx: &Ctx, key: &ApiKey) -> anyhow::Result<Option<Balance>> {
+    balance_of(ctx, account_of(key)).await
+}
+
+/// An account, live.
+pub async fn balance_of(ctx: &Ctx, account: AccountKey) -> anyhow::Result<Option<Balance>> {
     let mut connection = ctx.db.acquire().await?;
-    Ok(ledger::report::balance(&mut connection, account_of(key)).await?)
+    Ok(ledger::report::balance(&mut connection, account).await?)
 }
 
 /// The account that pays for a key's requests.

@@ -20,12 +20,12 @@ use identity::{Admission, ApiKey};
 use ledger::{AccountKey, NewHold, Op, SubmitError};
 use tokio::sync::{mpsc, oneshot};
 use types::s2s::InferenceRequest;
-use types::{MicroUsd, Pool, ReservationId};
+use types::{MicroUsd, Pool, ReservationId, Tier};
 
 use crate::Ctx;
 use crate::engine::{Answering, EngineError, Passenger};
 use crate::price::WorstCase;
-use crate::{reports, sandbox};
+use crate::{agent, reports, sandbox};
 
 pub use words::{Ask, Finished, Piece, Refusal, Started, Target};
 
@@ -85,7 +85,7 @@ impl Drop for Place {
 struct Turn {
     ctx: Arc<Ctx>,
     account: AccountKey,
-    api_key: i64,
+    api_key: Option<i64>,
     passenger: Passenger,
     pool: Pool,
     asked: String,
@@ -94,42 +94,69 @@ struct Turn {
     covered: u32,
     held: i64,
     body: Bytes,
-    admission: Admission,
+    admission: Option<Admission>,
+}
+
+/// Who asks, and who pays for it: all that a turn has to know of its caller.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// The account that pays.
+    pub account: AccountKey,
+    /// Acts as.
+    pub tier: Tier,
+    /// The API key that asks: its limits count the turn, and a sandbox key brings its allowance. `None`: a person, whose
+    /// door counts what they ask.
+    pub key: Option<&'a Arc<ApiKey>>,
+}
+
+impl<'a> Asker<'a> {
+    /// Whoever holds this key.
+    #[must_use]
+    pub fn of_key(key: &'a Arc<ApiKey>) -> Self {
+        Self { account: reports::account_of(key), tier: key.tier(), key: Some(key) }
+    }
 }
 
 /// Starts a turn and returns once a provider has answered and the hold is committed.
 ///
 /// Dropping the future, at any point, ends the turn: the hold is released, or settled for what was delivered.
-pub async fn start(ctx: &Arc<Ctx>, key: &Arc<ApiKey>, ask: Ask) -> Result<Started, Refusal> {
+pub async fn start(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask) -> Result<Started, Refusal> {
     let target = Target::parse(&ctx.catalog, &ask.model)
         .ok_or_else(|| Refusal::UnknownModel { name: ask.model.clone() })?;
-    let (pool, requested_pool, requested_model) = route(ctx, key, &target, &ask)?;
-    let mut worst = WorstCase::of(&ctx.catalog, pool, &ask);
+    let nft_id = agent_of(ctx, asker, &target, &ask).await?;
+    let Way { pool, pools, requested_pool, requested_model } = route(ctx, asker.tier, &target, &ask)?;
+    let mut worst = match pools {
+        Some(pools) => WorstCase::among(&ctx.catalog, pool, pools, &ask),
+        None => WorstCase::of(&ctx.catalog, pool, &ask),
+    };
     fits_context(ctx, pool, &ask, &worst)?;
-    day::seed_limits(ctx, key).await?;
-    let admission = ctx.limits.admit(key, worst.tokens()).map_err(Refusal::Limited)?;
-    sandbox::ensure(ctx, key).await.map_err(busy)?;
-    let rate = admission.headers;
+    let admission = match asker.key {
+        Some(key) => Some(admit(ctx, key, &worst).await?),
+        None => None,
+    };
+    let rate = admission.as_ref().map(|admission| admission.headers);
     if ask.clamp {
-        clamp(ctx, key, &mut worst).await?;
+        clamp(ctx, asker.account, &mut worst).await?;
     }
 
     let reservation_id = ReservationId(ctx.clock.uuid_v7());
-    let tier = key.tier();
-    let asked = ask.model.clone();
+    let asked = match ask.pool {
+        Some(pool) => format!("{} in {pool}", ask.model),
+        None => ask.model.clone(),
+    };
     let passenger = Passenger {
         reservation_id,
-        community: key.community,
-        nft_id: String::new(),
-        tier,
-        allowed_pools: tier.allowed_pools().to_vec(),
+        community: asker.account.community,
+        nft_id,
+        tier: asker.tier,
+        allowed_pools: asker.tier.allowed_pools().to_vec(),
         request_id: ask.request_id.clone(),
     };
     let body = body_of(ask, worst.max_tokens, requested_pool, requested_model);
     let turn = Turn {
         ctx: Arc::clone(ctx),
-        account: reports::account_of(key),
-        api_key: key.id.0,
+        account: asker.account,
+        api_key: asker.key.map(|key| key.id.0),
         passenger,
         pool,
         asked,
@@ -211,9 +238,9 @@ impl Turn {
             amount: self.held,
             input_hash: hash.as_ref().try_into().expect("SHA-256 has 32 bytes"),
             owner: self.ctx.owner,
-            api_key: Some(self.api_key),
+            api_key: self.api_key,
             price_version: self.ctx.price_version,
-            agent: None,
+            agent: Some(self.passenger.nft_id.clone()).filter(|agent| !agent.is_empty()),
             asked: self.asked.clone(),
         };
         let submitted = self.ctx.ledger.submit(Op::Hold(new)).await;
@@ -247,28 +274,54 @@ impl Turn {
     }
 }
 
+/// The agent that is asked, as claims and records name it; empty without one.
+async fn agent_of(ctx: &Ctx, asker: Asker<'_>, target: &Target, ask: &Ask) -> Result<String, Refusal> {
+    let Target::Agent { collection, token } = target else { return Ok(String::new()) };
+    let found = agent::find(ctx, collection, token).await;
+    let Some(agent) = found.map_err(|error| Refusal::unread(error.into()))? else {
+        return Err(Refusal::UnknownModel { name: ask.model.clone() });
+    };
+    // A key holds no token. Who holds one is known of a person, and judged where the person asks.
+    if agent.holder_only && asker.key.is_some() {
+        let message = format!("{} talks to its holder only, and an API key holds no agent.", ask.model);
+        return Err(Refusal::BadRequest { field: "model", message });
+    }
+    Ok(agent.nft_id())
+}
+
+/// What the gateway can know of the answer to come.
+struct Way {
+    /// Which pool answers, or, of an agent, which usually does.
+    pool: Pool,
+    /// The pools among which an agent's affinities choose.
+    pools: Option<&'static [Pool]>,
+    /// What finn is asked for.
+    requested_pool: Option<Pool>,
+    /// A model of the catalog by id.
+    requested_model: Option<String>,
+}
+
 /// Which pool answers, as far as the gateway can know, and what finn is asked for.
-fn route(
-    ctx: &Ctx,
-    key: &ApiKey,
-    target: &Target,
-    ask: &Ask,
-) -> Result<(Pool, Option<Pool>, Option<String>), Refusal> {
-    let tier = key.tier();
+fn route(ctx: &Ctx, tier: Tier, target: &Target, ask: &Ask) -> Result<Way, Refusal> {
     let or_default =
         |pool: Pool| if tier.allowed_pools().contains(&pool) { pool } else { tier.default_pool() };
+    let usual =
+        || Way { pool: tier.default_pool(), pools: None, requested_pool: None, requested_model: None };
+    let asked = |pool| Way { pool: or_default(pool), requested_pool: Some(pool), ..usual() };
     match target {
-        Target::Native => Ok((tier.default_pool(), None, None)),
-        Target::Pool(pool) => Ok((or_default(*pool), Some(*pool), None)),
+        Target::Native => Ok(usual()),
+        Target::Pool(pool) => Ok(asked(*pool)),
         Target::Model(model) => {
             let pool = ctx
                 .catalog
                 .pool_of(model)
                 .ok_or_else(|| Refusal::UnknownModel { name: ask.model.clone() })?;
-            Ok((or_default(pool), None, Some(model.clone())))
+            Ok(Way { pool: or_default(pool), requested_model: Some(model.clone()), ..usual() })
         }
-        // No collection is registered before the chain is read; until then the name names nothing.
-        Target::Agent { .. } => Err(Refusal::UnknownModel { name: ask.model.clone() }),
+        Target::Agent { .. } => Ok(match ask.pool {
+            Some(pool) => asked(pool),
+            None => Way { pools: Some(tier.allowed_pools()), ..usual() },
+        }),
     }
 }
 
@@ -293,9 +346,17 @@ fn fits_context(ctx: &Ctx, pool: Pool, ask: &Ask, worst: &WorstCase) -> Result<(
     Ok(())
 }
 
+/// Counts the turn against its key's limits, and sees to it that a sandbox key has its allowance of the day.
+async fn admit(ctx: &Arc<Ctx>, key: &Arc<ApiKey>, worst: &WorstCase) -> Result<Admission, Refusal> {
+    day::seed_limits(ctx, key).await?;
+    let admission = ctx.limits.admit(key, worst.tokens()).map_err(Refusal::Limited)?;
+    sandbox::ensure(ctx, key).await.map_err(busy)?;
+    Ok(admission)
+}
+
 /// Lowers `max_tokens` to what the balance pays for, when the caller opted in.
-async fn clamp(ctx: &Ctx, key: &ApiKey, worst: &mut WorstCase) -> Result<(), Refusal> {
-    let balance = reports::balance(ctx, key).await.map_err(Refusal::unread)?;
+async fn clamp(ctx: &Ctx, account: AccountKey, worst: &mut WorstCase) -> Result<(), Refusal> {
+    let balance = reports::balance_of(ctx, account).await.map_err(Refusal::unread)?;
     let available = MicroUsd(balance.map_or(0, |balance| balance.available));
     let affordable = worst.affordable(available);
     if affordable > 0 {

@@ -16,6 +16,7 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use domain::turn::{self, Asker};
 use identity::Scope;
 
 use self::answer::{EventWriter, Head};
@@ -72,10 +73,12 @@ async fn message(app: &Arc<App>, asked: &Asked, request: Request) -> Result<Resp
         let whole = body::read(&app.bodies, &parts, incoming, limits::INFERENCE_BODY_BYTES).await?;
         ask::wish(&whole.parse()?, asked, shared::clamp(&parts.headers)?)?
     };
-    let started = domain::turn::start(&app.ctx, &key, wish.ask).await?;
+    let started = turn::start(&app.ctx, Asker::of_key(&key), wish.ask).await?;
     let head = Head { id: started.reservation_id, model: started.model.clone(), pool: started.pool };
     let mut headers = shared::answer_headers(&started);
-    rate::write_anthropic(&mut headers, &started.rate, app.ctx.clock.now());
+    if let Some(rate) = &started.rate {
+        rate::write_anthropic(&mut headers, rate, app.ctx.clock.now());
+    }
     if wish.stream {
         let writer = EventWriter::new(head, &asked.id);
         return Ok(shared::event_stream(headers, stream::body(started.events, key, writer)));

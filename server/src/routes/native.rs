@@ -11,6 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 use axum::response::Response;
+use domain::turn::{self, Asker};
 use identity::{ApiKey, Scope};
 
 use self::answer::{EventWriter, Head};
@@ -119,9 +120,11 @@ async fn answer(
     wish: Wish,
     form: Form,
 ) -> Result<Response, Fault> {
-    let started = domain::turn::start(&app.ctx, key, wish.ask).await?;
+    let started = turn::start(&app.ctx, Asker::of_key(key), wish.ask).await?;
     let mut headers = shared::answer_headers(&started);
-    rate::write_native(&mut headers, &started.rate);
+    if let Some(rate) = &started.rate {
+        rate::write_native(&mut headers, rate);
+    }
     let head = Head {
         request_id: asked.id.clone(),
         reservation_id: started.reservation_id,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use domain::turn::{self, Asker};
 use identity::Scope;
 
 use self::answer::{ChunkWriter, Head};
@@ -63,7 +64,7 @@ async fn chat(app: &Arc<App>, asked: &Asked, request: Request) -> Result<Respons
         let whole = body::read(&app.bodies, &parts, incoming, limits::INFERENCE_BODY_BYTES).await?;
         ask::wish(&whole.parse()?, asked, shared::clamp(&parts.headers)?)?
     };
-    let started = domain::turn::start(&app.ctx, &key, wish.ask).await?;
+    let started = turn::start(&app.ctx, Asker::of_key(&key), wish.ask).await?;
     let head = Head {
         id: started.reservation_id,
         created: app.ctx.clock.now().unix_timestamp(),
@@ -71,7 +72,9 @@ async fn chat(app: &Arc<App>, asked: &Asked, request: Request) -> Result<Respons
         pool: started.pool,
     };
     let mut headers = shared::answer_headers(&started);
-    rate::write_openai(&mut headers, &started.rate);
+    if let Some(rate) = &started.rate {
+        rate::write_openai(&mut headers, rate);
+    }
     if wish.stream {
         let writer = ChunkWriter::new(&head, wish.include_usage);
         return Ok(shared::event_stream(headers, stream::body(started.events, key, writer)));

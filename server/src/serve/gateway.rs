@@ -95,6 +95,7 @@ pub(crate) async fn core(
         payments: reach.payments.domain,
         live: domain::turn::Live::default(),
         sandbox: domain::sandbox::Minted::default(),
+        agents: domain::agent::Known::default(),
     };
     let sign_in = sign_in(settings, books, clock)?;
     let ipn_secret = reach.payments.ipn_secret;

@@ -110,6 +110,7 @@ impl House {
             flags: domain::flags::Flags::new(domain::flags::FirstValues::ALL_ON),
             live: domain::turn::Live::default(),
             sandbox: domain::sandbox::Minted::default(),
+            agents: domain::agent::Known::default(),
         });
         let secret = Secret::new("a session secret for tests, long enough");
         let secrets = SessionSecrets::new(&secret, None).expect("long enough");

@@ -104,7 +104,9 @@ impl Turn {
             Piece::Text(_) | Piece::ToolCall { .. } => 0,
         };
         let _ = hand_on(&events, vec![last], READER_PATIENCE).await;
-        self.admission.correct(tokens);
+        if let Some(admission) = self.admission {
+            admission.correct(tokens);
+        }
     }
 
     /// Hands on what comes until it ends. Extends the hold beside the stream, and never waits for it at a chunk.
