@@ -94,6 +94,25 @@ struct Turn {
     held: i64,
     body: Bytes,
     admission: Option<Admission>,
+    agent: Option<String>,
+    stop: Option<Stopper>,
+}
+
+/// The end of the rope at which a noted turn is stopped.
+type Stopper = oneshot::Receiver<&'static str>;
+
+/// Resolves with the word that stops the turn; never for one that nobody can stop.
+async fn pulled(stop: &mut Option<Stopper>) -> &'static str {
+    match stop {
+        Some(rope) => match rope.await {
+            Ok(code) => code,
+            Err(_) => {
+                *stop = None; // nobody holds it any more
+                std::future::pending().await
+            }
+        },
+        None => std::future::pending().await,
+    }
 }
 
 /// Who asks, and who pays for it: all that a turn has to know of its caller.
@@ -116,10 +135,36 @@ impl<'a> Asker<'a> {
     }
 }
 
+/// A turn that somebody has written down before it begins, and may stop.
+#[derive(Debug)]
+pub struct Noted {
+    /// The turn's id, which its hold will have: a UUIDv7 of this hour, so that the sweep finds it.
+    pub id: ReservationId,
+    /// `{slug}:{token}` of the agent that is asked.
+    pub agent: String,
+    /// Stops the turn: what was delivered is charged, and the last piece is [`Piece::Broken`] with the code that was
+    /// sent. Before the first token it is a refusal, and nothing is charged. Dropping the other end stops nothing.
+    pub stop: oneshot::Receiver<&'static str>,
+}
+
 /// Starts a turn and returns once a provider has answered and the hold is committed.
 ///
 /// Dropping the future, at any point, ends the turn: the hold is released, or settled for what was delivered.
 pub async fn start(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask) -> Result<Started, Refusal> {
+    begin(ctx, asker, ask, None).await
+}
+
+/// [`start`], for a turn that was written down.
+pub async fn start_noted(
+    ctx: &Arc<Ctx>,
+    asker: Asker<'_>,
+    ask: Ask,
+    noted: Noted,
+) -> Result<Started, Refusal> {
+    begin(ctx, asker, ask, Some(noted)).await
+}
+
+async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>) -> Result<Started, Refusal> {
     let target = Target::parse(&ctx.catalog, &ask.model)
         .ok_or_else(|| Refusal::UnknownModel { name: ask.model.clone() })?;
     let (pool, requested_pool, requested_model) = route(ctx, asker.tier, &target, &ask)?;
@@ -134,12 +179,15 @@ pub async fn start(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask) -> Result<Started
         clamp(ctx, asker.account, &mut worst).await?;
     }
 
-    let reservation_id = ReservationId(ctx.clock.uuid_v7());
+    let (reservation_id, agent, stop) = match noted {
+        Some(noted) => (noted.id, Some(noted.agent), Some(noted.stop)),
+        None => (ReservationId(ctx.clock.uuid_v7()), None, None),
+    };
     let asked = ask.model.clone();
     let passenger = Passenger {
         reservation_id,
         community: asker.account.community,
-        nft_id: String::new(),
+        nft_id: agent.clone().unwrap_or_default(),
         tier: asker.tier,
         allowed_pools: asker.tier.allowed_pools().to_vec(),
         request_id: ask.request_id.clone(),
@@ -157,6 +205,8 @@ pub async fn start(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask) -> Result<Started
         worst,
         body,
         admission,
+        agent,
+        stop,
     };
 
     let (begun, beginning) = oneshot::channel();
@@ -186,7 +236,7 @@ struct Begin {
 type Begun = oneshot::Sender<Result<Begin, Refusal>>;
 
 impl Turn {
-    async fn run(self, mut begun: Begun, events: mpsc::Sender<Vec<Piece>>) {
+    async fn run(mut self, mut begun: Begun, events: mpsc::Sender<Vec<Piece>>) {
         let _place = Place::take(&self.ctx, self.passenger.reservation_id);
         if let Err(refusal) = self.hold().await {
             let _ = begun.send(Err(refusal));
@@ -199,6 +249,8 @@ impl Turn {
             tokio::select! {
                 opened = open => Some(opened),
                 () = begun.closed() => None,
+                // Dropping `begun` without a word is the refusal that whoever pulled the rope expects.
+                _ = pulled(&mut self.stop) => None,
             }
         };
         match opened {
@@ -232,7 +284,7 @@ impl Turn {
             owner: self.ctx.owner,
             api_key: self.api_key,
             price_version: self.ctx.price_version,
-            agent: None,
+            agent: self.agent.clone(),
             asked: self.asked.clone(),
         };
         let submitted = self.ctx.ledger.submit(Op::Hold(new)).await;
@@ -336,7 +388,7 @@ async fn seed_limits(ctx: &Ctx, key: &ApiKey) -> Result<(), Refusal> {
 
 /// Lowers `max_tokens` to what the balance pays for, when the caller opted in.
 async fn clamp(ctx: &Ctx, account: AccountKey, worst: &mut WorstCase) -> Result<(), Refusal> {
-    let balance = reports::balance_of(ctx, account).await.map_err(Refusal::unread)?;
+    let balance = reports::balance(ctx, account).await.map_err(Refusal::unread)?;
     let available = MicroUsd(balance.map_or(0, |balance| balance.available));
     let affordable = worst.affordable(available);
     if affordable > 0 {
