@@ -94,7 +94,6 @@ struct Turn {
     held: i64,
     body: Bytes,
     admission: Option<Admission>,
-    agent: Option<String>,
     stop: Option<Stopper>,
 }
 
@@ -140,8 +139,6 @@ impl<'a> Asker<'a> {
 pub struct Noted {
     /// The turn's id, which its hold will have: a UUIDv7 of this hour, so that the sweep finds it.
     pub id: ReservationId,
-    /// `{slug}:{token}` of the agent that is asked.
-    pub agent: String,
     /// Stops the turn: what was delivered is charged, and the last piece is [`Piece::Broken`] with the code that was
     /// sent. Before the first token it is a refusal, and nothing is charged. Dropping the other end stops nothing.
     pub stop: oneshot::Receiver<&'static str>,
@@ -179,15 +176,15 @@ async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>)
         clamp(ctx, asker.account, &mut worst).await?;
     }
 
-    let (reservation_id, agent, stop) = match noted {
-        Some(noted) => (noted.id, Some(noted.agent), Some(noted.stop)),
-        None => (ReservationId(ctx.clock.uuid_v7()), None, None),
+    let (reservation_id, stop) = match noted {
+        Some(noted) => (noted.id, Some(noted.stop)),
+        None => (ReservationId(ctx.clock.uuid_v7()), None),
     };
     let asked = ask.model.clone();
     let passenger = Passenger {
         reservation_id,
         community: asker.account.community,
-        nft_id: agent.clone().unwrap_or_default(),
+        nft_id: String::new(),
         tier: asker.tier,
         allowed_pools: asker.tier.allowed_pools().to_vec(),
         request_id: ask.request_id.clone(),
@@ -205,7 +202,6 @@ async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>)
         worst,
         body,
         admission,
-        agent,
         stop,
     };
 
@@ -284,7 +280,7 @@ impl Turn {
             owner: self.ctx.owner,
             api_key: self.api_key,
             price_version: self.ctx.price_version,
-            agent: self.agent.clone(),
+            agent: None,
             asked: self.asked.clone(),
         };
         let submitted = self.ctx.ledger.submit(Op::Hold(new)).await;

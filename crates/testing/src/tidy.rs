@@ -79,11 +79,14 @@ const TABLES: &[(&str, &[&str])] = &[
             "violation",
         ],
     ),
-    ("identity", &["api_key", "changes"]),
+    ("identity", &["api_key", "changes", "ws_ticket"]),
     (
         "domain",
         &[
             "admin_action",
+            "chat_chunk",
+            "chat_share",
+            "chat_turn",
             "community",
             "confirmation",
             "developer",
