@@ -27,6 +27,8 @@ const KEPT: Duration = Duration::days(1);
 
 /// The topic of API keys; the subject is the public id.
 pub(crate) const API_KEY: &str = "api_key";
+/// The topic of wallets' sessions; the subject is the session's id, and the change is always its end.
+pub(crate) const SESSION: &str = "session";
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq)]

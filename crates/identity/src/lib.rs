@@ -17,6 +17,7 @@ pub mod peppers;
 pub mod scopes;
 pub mod secret;
 pub mod service_keys;
+pub mod sessions;
 
 pub use key_text::KeyKind;
 pub use keys::{ApiKey, ApiKeyRow, KeyError, KeyLimits, KeyRefusal, KeyRequest, KeyRing, NewKey, Revocation};
@@ -25,3 +26,6 @@ pub use peppers::{PepperFault, Peppers};
 pub use scopes::{Scope, Scopes, UnknownScope};
 pub use secret::{Secret, ShownOnce};
 pub use service_keys::{Jwks, ServiceKeyError, ServiceKeyStatus, ServiceKeys};
+pub use sessions::{
+    NewSession, Session, SessionId, SessionRefusal, SessionRow, SessionSecretFault, SessionSecrets, Sessions,
+};

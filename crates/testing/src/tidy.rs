@@ -79,7 +79,7 @@ const TABLES: &[(&str, &[&str])] = &[
             "violation",
         ],
     ),
-    ("identity", &["api_key", "changes", "ws_ticket"]),
+    ("identity", &["api_key", "changes", "handoff", "siwe_nonce", "wallet_session", "ws_ticket"]),
     (
         "domain",
         &[

@@ -13,8 +13,10 @@ pub mod money;
 pub mod pool;
 pub mod s2s;
 pub mod sse;
+pub mod wallet;
 
 pub use clock::Clock;
 pub use ids::{AccountId, CommunityId, KeyId, LotId, OwnerId, ReservationId};
 pub use money::{MicroUsd, PricePerMillion};
 pub use pool::{Pool, Tier};
+pub use wallet::{NotAWallet, Wallet};
