@@ -6,6 +6,7 @@
 
 mod accounts;
 mod admin;
+mod agents;
 mod anthropic;
 mod body;
 mod caller;
@@ -123,6 +124,7 @@ fn table() -> Vec<Row> {
         row(Method::POST,   "/v1/messages/count_tokens",       Yes, Anyone,             post(anthropic::count_tokens)),
         row(Method::POST,   "/api/v1/inference",               Yes, native::ACCESS,     post(native::inference)),
         row(Method::POST,   "/api/agents/invoke",              Yes, native::ACCESS,     post(native::invoke)),
+        row(Method::GET,    "/api/v1/agents/{slug}/{token}",   Yes, Anyone,             get(agents::read)),
         row(Method::POST,   "/api/v1/developers/register",     Yes, accounts::REGISTER, post(accounts::register)),
         row(Method::POST,   "/api/v1/developers/upgrade",      Yes, accounts::UPGRADE,  post(accounts::upgrade)),
         row(Method::GET,    "/api/v1/usage",                   Yes, accounts::READ,     get(accounts::usage)),
@@ -139,6 +141,7 @@ fn table() -> Vec<Row> {
         row(Method::POST,   "/api/crypto/webhook",             Yes, webhook::ACCESS,    post(webhook::take)),
         row(Method::GET,    "/api/v1/admin/community/{id}/usage",        Yes, admin::ACCESS, get(admin::usage::read)),
         row(Method::GET,    "/api/v1/admin/community/{id}/billing",      Yes, admin::ACCESS, get(admin::billing::read)),
+        row(Method::GET,    "/api/v1/admin/community/{id}/agents",       Yes, admin::ACCESS, get(admin::agents::list)),
         row(Method::GET,    "/api/v1/admin/community/{id}/audit",        Yes, admin::ACCESS, get(admin::audit::read)),
         row(Method::GET,    "/api/v1/admin/community/{id}/conservation", Yes, admin::ACCESS, get(admin::conservation::read)),
         row(Method::GET,    "/api/v1/admin/community/{id}/actions",      Yes, admin::ACCESS, get(admin::actions::list)),

@@ -96,7 +96,7 @@ pub async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
         tasks.spawn(http::serve(listener, router, stopped(stop.clone())));
     }
     let demo = match &core {
-        Some(core) if roles.has(Role::Gateway) => welcome::demo_key(&settings, &core.ctx).await?,
+        Some(core) if roles.has(Role::Gateway) => welcome::demo(&settings, &core.ctx).await?,
         _ => None,
     };
     welcome::print(&settings, &roles, &addresses, books.as_ref(), demo.as_ref(), began.elapsed())?;

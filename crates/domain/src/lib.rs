@@ -6,10 +6,14 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod agent;
 pub mod caps;
+pub mod community;
+pub mod demo;
 pub mod engine;
 pub mod flags;
 pub mod grants;
+pub mod member;
 pub mod order;
 pub mod price;
 pub mod reports;
@@ -50,4 +54,6 @@ pub struct Ctx {
     pub live: turn::Live,
     /// Sandbox days that were minted.
     pub sandbox: sandbox::Minted,
+    /// Agents that were read lately.
+    pub agents: agent::Known,
 }

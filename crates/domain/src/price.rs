@@ -27,11 +27,18 @@ impl WorstCase {
     /// Sizes `ask` for the pool that may answer it.
     #[must_use]
     pub fn of(catalog: &Catalog, pool: Pool, ask: &Ask) -> Self {
-        let settings = catalog.pool(pool);
+        Self::among(catalog, pool, &[pool], ask)
+    }
+
+    /// Sizes `ask` for an agent, whose affinities choose among `pools`; `usual` says how long an answer is.
+    #[must_use]
+    pub fn among(catalog: &Catalog, usual: Pool, pools: &[Pool], ask: &Ask) -> Self {
+        let settings = catalog.pool(usual);
         let max_tokens = ask.max_tokens.unwrap_or(settings.default_max_tokens);
+        let system_tokens = pools.iter().map(|pool| catalog.pool(*pool).system_tokens).max().unwrap_or(0);
         Self {
-            price: catalog.dearest(&[pool]),
-            prompt_tokens: prompt_bytes(ask) + u64::from(settings.system_tokens),
+            price: catalog.dearest(pools),
+            prompt_tokens: prompt_bytes(ask) + u64::from(system_tokens),
             max_tokens,
             slice: max_tokens.min(settings.hold_slice_tokens),
         }

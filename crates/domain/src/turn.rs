@@ -24,7 +24,7 @@ use types::{MicroUsd, Pool, ReservationId, Tier};
 use crate::Ctx;
 use crate::engine::{Answering, EngineError, Passenger};
 use crate::price::WorstCase;
-use crate::{reports, sandbox};
+use crate::{agent, reports, sandbox};
 
 pub use words::{Ask, Finished, Piece, Refusal, Started, Target};
 
@@ -164,8 +164,12 @@ pub async fn start_noted(
 async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>) -> Result<Started, Refusal> {
     let target = Target::parse(&ctx.catalog, &ask.model)
         .ok_or_else(|| Refusal::UnknownModel { name: ask.model.clone() })?;
-    let (pool, requested_pool, requested_model) = route(ctx, asker.tier, &target, &ask)?;
-    let mut worst = WorstCase::of(&ctx.catalog, pool, &ask);
+    let nft_id = agent_of(ctx, asker, &target, &ask).await?;
+    let Way { pool, pools, requested_pool, requested_model } = route(ctx, asker.tier, &target, &ask)?;
+    let mut worst = match pools {
+        Some(pools) => WorstCase::among(&ctx.catalog, pool, pools, &ask),
+        None => WorstCase::of(&ctx.catalog, pool, &ask),
+    };
     fits_context(ctx, pool, &ask, &worst)?;
     let admission = match asker.key {
         Some(key) => Some(admit(ctx, key, &worst).await?),
@@ -180,11 +184,14 @@ async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>)
         Some(noted) => (noted.id, Some(noted.stop)),
         None => (ReservationId(ctx.clock.uuid_v7()), None),
     };
-    let asked = ask.model.clone();
+    let asked = match ask.pool {
+        Some(pool) => format!("{} in {pool}", ask.model),
+        None => ask.model.clone(),
+    };
     let passenger = Passenger {
         reservation_id,
         community: asker.account.community,
-        nft_id: String::new(),
+        nft_id,
         tier: asker.tier,
         allowed_pools: asker.tier.allowed_pools().to_vec(),
         request_id: ask.request_id.clone(),
@@ -280,7 +287,7 @@ impl Turn {
             owner: self.ctx.owner,
             api_key: self.api_key,
             price_version: self.ctx.price_version,
-            agent: None,
+            agent: Some(self.passenger.nft_id.clone()).filter(|agent| !agent.is_empty()),
             asked: self.asked.clone(),
         };
         let submitted = self.ctx.ledger.submit(Op::Hold(new)).await;
@@ -314,27 +321,54 @@ impl Turn {
     }
 }
 
+/// The agent that is asked, as claims and records name it; empty without one.
+async fn agent_of(ctx: &Ctx, asker: Asker<'_>, target: &Target, ask: &Ask) -> Result<String, Refusal> {
+    let Target::Agent { collection, token } = target else { return Ok(String::new()) };
+    let found = agent::find(ctx, collection, token).await;
+    let Some(agent) = found.map_err(|error| Refusal::unread(error.into()))? else {
+        return Err(Refusal::UnknownModel { name: ask.model.clone() });
+    };
+    // A key holds no token. Who holds one is known of a person, and judged where the person asks.
+    if agent.holder_only && asker.key.is_some() {
+        let message = format!("{} talks to its holder only, and an API key holds no agent.", ask.model);
+        return Err(Refusal::BadRequest { field: "model", message });
+    }
+    Ok(agent.nft_id())
+}
+
+/// What the gateway can know of the answer to come.
+struct Way {
+    /// Which pool answers, or, of an agent, which usually does.
+    pool: Pool,
+    /// The pools among which an agent's affinities choose.
+    pools: Option<&'static [Pool]>,
+    /// What finn is asked for.
+    requested_pool: Option<Pool>,
+    /// A model of the catalog by id.
+    requested_model: Option<String>,
+}
+
 /// Which pool answers, as far as the gateway can know, and what finn is asked for.
-fn route(
-    ctx: &Ctx,
-    tier: Tier,
-    target: &Target,
-    ask: &Ask,
-) -> Result<(Pool, Option<Pool>, Option<String>), Refusal> {
+fn route(ctx: &Ctx, tier: Tier, target: &Target, ask: &Ask) -> Result<Way, Refusal> {
     let or_default =
         |pool: Pool| if tier.allowed_pools().contains(&pool) { pool } else { tier.default_pool() };
+    let usual =
+        || Way { pool: tier.default_pool(), pools: None, requested_pool: None, requested_model: None };
+    let asked = |pool| Way { pool: or_default(pool), requested_pool: Some(pool), ..usual() };
     match target {
-        Target::Native => Ok((tier.default_pool(), None, None)),
-        Target::Pool(pool) => Ok((or_default(*pool), Some(*pool), None)),
+        Target::Native => Ok(usual()),
+        Target::Pool(pool) => Ok(asked(*pool)),
         Target::Model(model) => {
             let pool = ctx
                 .catalog
                 .pool_of(model)
                 .ok_or_else(|| Refusal::UnknownModel { name: ask.model.clone() })?;
-            Ok((or_default(pool), None, Some(model.clone())))
+            Ok(Way { pool: or_default(pool), requested_model: Some(model.clone()), ..usual() })
         }
-        // No collection is registered before the chain is read; until then the name names nothing.
-        Target::Agent { .. } => Err(Refusal::UnknownModel { name: ask.model.clone() }),
+        Target::Agent { .. } => Ok(match ask.pool {
+            Some(pool) => asked(pool),
+            None => Way { pools: Some(tier.allowed_pools()), ..usual() },
+        }),
     }
 }
 

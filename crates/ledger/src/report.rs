@@ -2,6 +2,7 @@
 //!
 //! For admins of a community: usage, billing and conservation, each in a module of its own.
 
+mod agents;
 mod billing;
 mod caps;
 mod community_usage;
@@ -11,6 +12,7 @@ use sqlx::PgConnection;
 use time::{Date, OffsetDateTime};
 use types::{AccountId, CommunityId};
 
+pub use agents::{AgentUsage, usage_of_agents};
 pub use billing::{Movement, Origin, lots, movements, origins};
 pub use caps::{CappedAccount, capped_accounts};
 pub use community_usage::{

@@ -71,6 +71,8 @@ impl std::str::FromStr for Pool {
 pub struct Tier(u8);
 
 impl Tier {
+    /// What a wallet acts as that holds nothing, or nothing known.
+    pub const LOWEST: Self = Self(1);
     /// What a sandbox key acts as (SPEC §13).
     pub const SANDBOX: Self = Self(1);
     /// What a live key acts as (SPEC §13).

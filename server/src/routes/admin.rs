@@ -5,6 +5,7 @@
 //! absent: rules about money (`domain`, `ledger`), and any door that edits the books: a mistake is mended by a new move.
 
 pub(crate) mod actions;
+pub(crate) mod agents;
 pub(crate) mod audit;
 pub(crate) mod billing;
 pub(crate) mod caps;

@@ -14,7 +14,9 @@ use utoipa::openapi::{Components, OpenApi as Document};
 use utoipa::{Modify, OpenApi};
 
 use super::plain::{self, escape};
-use super::{App, accounts, admin, anthropic, flags, keys, models, native, openai, ops, orders, webhook};
+use super::{
+    App, accounts, admin, agents, anthropic, flags, keys, models, native, openai, ops, orders, webhook,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,11 +28,11 @@ use super::{App, accounts, admin, anthropic, flags, keys, models, native, openai
     ),
     paths(
         openai::chat_completions, models::list, models::one, anthropic::messages, anthropic::count_tokens,
-        native::inference, native::invoke,
+        native::inference, native::invoke, agents::read,
         accounts::register, accounts::upgrade, accounts::usage, accounts::budget,
         keys::create, keys::list, keys::revoke, keys::rotate,
         flags::list, orders::packs, orders::create, orders::read, orders::choose, webhook::take,
-        admin::usage::read, admin::billing::read, admin::audit::read, admin::conservation::read, admin::actions::list,
+        admin::agents::list, admin::usage::read, admin::billing::read, admin::audit::read, admin::conservation::read, admin::actions::list,
         admin::caps::read, admin::caps::write, admin::grants::create, admin::payments::list, admin::payments::reconcile,
         admin::reviews::list, admin::reviews::resolve,
         ops::health, ops::livez, ops::readyz, ops::metrics, ops::version, ops::jwks, json,

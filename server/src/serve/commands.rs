@@ -28,14 +28,17 @@ fn reach(settings: &Settings) -> gateway::Reach {
     gateway::Reach { finn: settings.finn_listen, client: client::Client::new(), payments: Payments::none() }
 }
 
-/// Fills a development database with a demo developer, and shows its key.
+/// Fills a development database with the demo community and a demo developer, and shows the developer's key.
 pub async fn seed(settings: Settings) -> anyhow::Result<()> {
     let books = database::open(&settings).await?;
     let clock = Clock::system();
     let core = gateway::core(&settings, &books, &clock, reach(&settings)).await?;
-    match welcome::demo_key(&settings, &core.ctx).await? {
+    match welcome::demo(&settings, &core.ctx).await? {
         Some(demo) => writeln!(std::io::stdout(), "{}", demo.secret.reveal())?,
-        None => writeln!(std::io::stderr(), "there are developers already: nothing was changed")?,
+        None => writeln!(
+            std::io::stderr(),
+            "there are developers already, so there is no new key; the demo community is there"
+        )?,
     }
     core.finish().await;
     books.close().await

@@ -92,6 +92,7 @@ pub(crate) async fn core(
         payments: reach.payments.domain,
         live: domain::turn::Live::default(),
         sandbox: domain::sandbox::Minted::default(),
+        agents: domain::agent::Known::default(),
     };
     Ok(Core { ctx: Arc::new(ctx), service_keys, ipn_secret: reach.payments.ipn_secret, writers, lease })
 }

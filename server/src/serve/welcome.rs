@@ -24,12 +24,13 @@ pub(crate) struct Demo {
     pub(crate) secret: ShownOnce,
 }
 
-/// Signs the demo developer up when nobody has signed up yet.
-pub(crate) async fn demo_key(settings: &Settings, ctx: &Ctx) -> anyhow::Result<Option<Demo>> {
-    if settings.environment == Environment::Production || !ctx.flags.is_on(Flag::ApiKeys) {
+/// In development: makes the demo community, and signs the demo developer up when nobody has signed up yet.
+pub(crate) async fn demo(settings: &Settings, ctx: &Ctx) -> anyhow::Result<Option<Demo>> {
+    if settings.environment == Environment::Production {
         return Ok(None);
     }
-    if !domain::accounts::nobody_yet(ctx).await? {
+    domain::demo::ensure(ctx).await?;
+    if !ctx.flags.is_on(Flag::ApiKeys) || !domain::accounts::nobody_yet(ctx).await? {
         return Ok(None);
     }
     let registered =

@@ -44,7 +44,7 @@ async fn a_community_is_its_own_admins_and_the_operators_alone() {
     let house = House::open().await;
     let (payer, other) = (house.payer(MicroUsd(1_000_000)).await, house.payer(MicroUsd(1_000_000)).await);
     let (admin, stranger) = (house.admin_of(&payer).await, house.admin_of(&other).await);
-    for what in ["usage", "billing", "audit", "conservation", "caps", "actions"] {
+    for what in ["usage", "billing", "agents", "audit", "conservation", "caps", "actions"] {
         let path = of(&payer, what);
         for key in [admin.as_str(), OPERATOR] {
             let reply = house.get(&path).key(key).send().await;

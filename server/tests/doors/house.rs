@@ -107,6 +107,7 @@ impl House {
             flags: domain::flags::Flags::new(domain::flags::FirstValues::ALL_ON),
             live: domain::turn::Live::default(),
             sandbox: domain::sandbox::Minted::default(),
+            agents: domain::agent::Known::default(),
         });
         let app = router(AppState {
             ctx: Arc::clone(&ctx),

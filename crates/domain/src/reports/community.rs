@@ -3,14 +3,18 @@
 //! Read live from the books; only what the guard says is as old as its last look. Deliberately absent: who may read.
 
 use ledger::report::{
-    Budget, CappedAccount, Conservation, Movement, Origin, Projection, Span, Usage, UserUsage, lots,
-    movements, origins, projection, usage_by_user, usage_of_community,
+    AgentUsage, Budget, CappedAccount, Conservation, Movement, Origin, Projection, Span, Usage, UserUsage,
+    lots, movements, origins, projection, usage_by_user, usage_of_community,
 };
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use ledger::{Lot, Violation, Which};
-use time::{Date, OffsetDateTime};
+use time::{Date, Duration, OffsetDateTime};
 use types::{AccountId, CommunityId, LotId, Pool};
 
-use crate::Ctx;
+use crate::agent::{self, Agent, Page};
+use crate::{Ctx, community};
 
 /// Which usage.
 #[derive(Clone, Copy, Debug)]
@@ -138,4 +142,36 @@ pub async fn caps(
     let Some(budget) = ledger::report::budget(&mut connection, community).await? else { return Ok(None) };
     let accounts = ledger::report::capped_accounts(&mut connection, community, after, limit).await?;
     Ok(Some((budget, accounts)))
+}
+
+/// An agent counts as active for so long after a question: a month, as caps and bills have it.
+pub const ACTIVE_FOR: Duration = Duration::days(30);
+
+/// An agent and what its community's accounts asked it lately.
+#[derive(Clone, Debug)]
+pub struct AgentActivity {
+    /// Which.
+    pub agent: Arc<Agent>,
+    /// Within [`ACTIVE_FOR`]; `None`: nothing.
+    pub usage: Option<AgentUsage>,
+}
+
+/// A page of a community's agents. What other communities' accounts asked them stands in those communities' books.
+pub async fn agents(
+    ctx: &Ctx,
+    community: CommunityId,
+    page: Page,
+) -> anyhow::Result<Option<Vec<AgentActivity>>> {
+    if community::by_id(ctx, community).await?.is_none() {
+        return Ok(None);
+    }
+    let agents = agent::list(ctx, community, page).await?;
+    let names: Vec<String> = agents.iter().map(|agent| agent.nft_id()).collect();
+    let since = ctx.clock.now() - ACTIVE_FOR;
+    let mut connection = ctx.db.acquire().await?;
+    let used = ledger::report::usage_of_agents(&mut connection, community, since, &names).await?;
+    let mut used: HashMap<String, AgentUsage> =
+        used.into_iter().map(|used| (used.agent.clone(), used)).collect();
+    let activity = |agent: Arc<Agent>| AgentActivity { usage: used.remove(&agent.nft_id()), agent };
+    Ok(Some(agents.into_iter().map(activity).collect()))
 }

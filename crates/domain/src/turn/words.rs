@@ -6,6 +6,8 @@ use types::catalog::Catalog;
 use types::s2s::{Message, Usage};
 use types::{MicroUsd, Pool, ReservationId};
 
+use crate::agent;
+
 /// What a model name means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -35,8 +37,7 @@ impl Target {
             return Some(Self::Pool(pool));
         }
         if let Some((collection, token)) = name.strip_prefix("agent:").and_then(|rest| rest.split_once(':')) {
-            let sound =
-                !collection.is_empty() && !token.is_empty() && token.bytes().all(|b| b.is_ascii_digit());
+            let sound = agent::is_slug(collection) && agent::is_token(token);
             return sound.then(|| Self::Agent { collection: collection.to_owned(), token: token.to_owned() });
         }
         catalog.models.contains_key(name).then(|| Self::Model(name.to_owned()))
@@ -50,6 +51,8 @@ pub struct Ask {
     pub request_id: String,
     /// The model's name as the caller wrote it.
     pub model: String,
+    /// The pool that is asked for where `model` names an agent; `None`: the agent's affinities choose.
+    pub pool: Option<Pool>,
     /// The last user text.
     pub prompt: String,
     /// The conversation; empty means `prompt` alone.

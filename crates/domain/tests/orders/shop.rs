@@ -70,6 +70,7 @@ impl Shop {
             payments: Payments::new(Some(vendor.clone()), "http://127.0.0.1:9/api/crypto/webhook".to_owned()),
             live: domain::turn::Live::default(),
             sandbox: domain::sandbox::Minted::default(),
+            agents: domain::agent::Known::default(),
         };
         Self { ctx, clock, pool, vendor, simulator, secret, database, _service_keys: folder }
     }

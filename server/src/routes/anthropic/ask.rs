@@ -75,6 +75,7 @@ pub(crate) fn wish(body: &MessagesBody<'_>, asked: &Asked, clamp: bool) -> Resul
     let ask = Ask {
         request_id: asked.id.to_string(),
         model,
+        pool: None,
         max_tokens: Some(max_tokens),
         // A choice among no tools is an error at some providers and meaningless at all.
         tool_choice: tool_choice.filter(|_| tools.is_some()),

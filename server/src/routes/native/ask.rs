@@ -153,6 +153,7 @@ fn plain(asked: &Asked, model: String, clamp: bool) -> Ask {
     Ask {
         request_id: asked.id.to_string(),
         model,
+        pool: None,
         prompt: String::new(),
         messages: Vec::new(),
         max_tokens: None,

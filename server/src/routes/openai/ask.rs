@@ -102,6 +102,7 @@ pub(crate) fn wish(body: &ChatBody<'_>, asked: &Asked, clamp: bool) -> Result<Wi
     let ask = Ask {
         request_id: asked.id.to_string(),
         model,
+        pool: None,
         max_tokens: newer.or(older),
         tools: fields::tools(body.tools)?,
         tool_choice: fields::tool_choice(body.tool_choice)?,

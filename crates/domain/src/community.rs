@@ -1,0 +1,157 @@
+//! Communities and who administers them.
+//!
+//! What always holds: a right given or taken is written down in the same commit. Deliberately absent: what an
+//! administrator may do (the doors' access says so), and keys with the scope `admin`, which identity checks.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use types::{Clock, CommunityId, Wallet};
+
+use crate::Ctx;
+use crate::admin::{self, Deed};
+
+/// A community.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Community {
+    /// Its number.
+    pub id: CommunityId,
+    /// In addresses.
+    pub slug: String,
+    /// For people.
+    pub name: String,
+}
+
+/// A wallet that administers, and since when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Whose.
+    pub wallet: Wallet,
+    /// By whom: another admin's wallet, or a word such as `configuration`.
+    pub added_by: String,
+    /// Since when.
+    pub at: OffsetDateTime,
+}
+
+/// The community of that number.
+pub async fn by_id(ctx: &Ctx, id: CommunityId) -> Result<Option<Community>, sqlx::Error> {
+    let row: Option<(i64, String, String)> =
+        sqlx::query_as("select id, slug, name from community where id = $1")
+            .bind(id.0)
+            .fetch_optional(&ctx.db)
+            .await?;
+    Ok(row.map(community))
+}
+
+/// The community of that slug.
+pub async fn by_slug(ctx: &Ctx, slug: &str) -> Result<Option<Community>, sqlx::Error> {
+    let row: Option<(i64, String, String)> =
+        sqlx::query_as("select id, slug, name from community where slug = $1")
+            .bind(slug)
+            .fetch_optional(&ctx.db)
+            .await?;
+    Ok(row.map(community))
+}
+
+fn community((id, slug, name): (i64, String, String)) -> Community {
+    Community { id: CommunityId(id), slug, name }
+}
+
+/// Whether a wallet administers a community.
+pub async fn is_admin(ctx: &Ctx, community: CommunityId, wallet: Wallet) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select exists (select from community_admin where community_id = $1 and wallet = $2)")
+        .bind(community.0)
+        .bind(wallet.to_string())
+        .fetch_one(&ctx.db)
+        .await
+}
+
+/// The communities that a wallet administers, by name.
+pub async fn administered_by(ctx: &Ctx, wallet: Wallet) -> Result<Vec<Community>, sqlx::Error> {
+    let rows: Vec<(i64, String, String)> = sqlx::query_as(
+        "select community.id, community.slug, community.name from community_admin
+         join community on community.id = community_admin.community_id
+         where community_admin.wallet = $1 order by community.name, community.id",
+    )
+    .bind(wallet.to_string())
+    .fetch_all(&ctx.db)
+    .await?;
+    Ok(rows.into_iter().map(community).collect())
+}
+
+/// A community's administrators, earliest first.
+pub async fn admins(ctx: &Ctx, community: CommunityId) -> Result<Vec<Admin>, sqlx::Error> {
+    let rows: Vec<(String, String, OffsetDateTime)> = sqlx::query_as(
+        "select wallet, added_by, at from community_admin where community_id = $1 order by at, wallet",
+    )
+    .bind(community.0)
+    .fetch_all(&ctx.db)
+    .await?;
+    let admin = |(wallet, added_by, at): (String, String, OffsetDateTime)| {
+        let wallet = wallet.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        Ok(Admin { wallet, added_by, at })
+    };
+    rows.into_iter().map(admin).collect()
+}
+
+/// Makes a wallet an administrator, inside the caller's transaction. `false`: it is one already.
+pub async fn add_admin(
+    connection: &mut PgConnection,
+    clock: &Clock,
+    community: CommunityId,
+    wallet: Wallet,
+    by: Deputy<'_>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "insert into community_admin (community_id, wallet, added_by, at) values ($1, $2, $3, $4)
+         on conflict on constraint community_admin_pk do nothing",
+    )
+    .bind(community.0)
+    .bind(wallet.to_string())
+    .bind(by.who)
+    .bind(clock.now())
+    .execute(&mut *connection)
+    .await?;
+    write_down(connection, clock, community, wallet, ("admin.add", by), done.rows_affected()).await
+}
+
+/// Takes the right away again. `false`: the wallet did not have it.
+pub async fn remove_admin(
+    connection: &mut PgConnection,
+    clock: &Clock,
+    community: CommunityId,
+    wallet: Wallet,
+    by: Deputy<'_>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query("delete from community_admin where community_id = $1 and wallet = $2")
+        .bind(community.0)
+        .bind(wallet.to_string())
+        .execute(&mut *connection)
+        .await?;
+    write_down(connection, clock, community, wallet, ("admin.remove", by), done.rows_affected()).await
+}
+
+/// Who gives or takes a right, and why.
+#[derive(Clone, Copy, Debug)]
+pub struct Deputy<'a> {
+    /// As [`Deed::who`] says it.
+    pub who: &'a str,
+    /// As [`Deed::reason`] says it.
+    pub reason: &'a str,
+}
+
+async fn write_down(
+    connection: &mut PgConnection,
+    clock: &Clock,
+    community: CommunityId,
+    wallet: Wallet,
+    (what, by): (&str, Deputy<'_>),
+    rows: u64,
+) -> Result<bool, sqlx::Error> {
+    if rows == 0 {
+        return Ok(false);
+    }
+    let target = format!("wallet {wallet}");
+    let deed = Deed { who: by.who, what, target: &target, reason: by.reason, community: Some(community) };
+    admin::record(connection, clock, deed).await?;
+    Ok(true)
+}
