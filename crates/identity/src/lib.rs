@@ -3,6 +3,7 @@
 //! * [`keys`]: `lf_live_…` and `lf_test_…` keys (SPEC §6): make, recognise, rotate, revoke.
 //! * [`limits`]: requests per minute and tokens per day of a key, in memory.
 //! * [`service_keys`]: the ES256 keys of the service-to-service contract (SPEC §4) and their public JWKS.
+//! * [`tickets`]: one-time tickets that open a socket for a session (SPEC §8).
 //!
 //! What always holds: a key's plain text lives no longer than the request that carries it, and nothing here prints a
 //! secret. What is deliberately absent: HTTP, the environment (settings are passed in), money, and any other clock
@@ -18,6 +19,7 @@ pub mod scopes;
 pub mod secret;
 pub mod service_keys;
 pub mod sessions;
+pub mod tickets;
 
 pub use key_text::KeyKind;
 pub use keys::{ApiKey, ApiKeyRow, KeyError, KeyLimits, KeyRefusal, KeyRequest, KeyRing, NewKey, Revocation};
@@ -29,3 +31,4 @@ pub use service_keys::{Jwks, ServiceKeyError, ServiceKeyStatus, ServiceKeys};
 pub use sessions::{
     NewSession, Session, SessionId, SessionRefusal, SessionRow, SessionSecretFault, SessionSecrets, Sessions,
 };
+pub use tickets::{Redeemed, TicketError, Tickets};

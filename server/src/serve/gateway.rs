@@ -93,6 +93,7 @@ pub(crate) async fn core(
         live: domain::turn::Live::default(),
         sandbox: domain::sandbox::Minted::default(),
         agents: domain::agent::Known::default(),
+        chat: domain::chat::Running::default(),
     };
     Ok(Core { ctx: Arc::new(ctx), service_keys, ipn_secret: reach.payments.ipn_secret, writers, lease })
 }

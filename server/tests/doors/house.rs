@@ -108,6 +108,7 @@ impl House {
             live: domain::turn::Live::default(),
             sandbox: domain::sandbox::Minted::default(),
             agents: domain::agent::Known::default(),
+            chat: domain::chat::Running::default(),
         });
         let app = router(AppState {
             ctx: Arc::clone(&ctx),
