@@ -10,6 +10,7 @@ mod agents;
 mod anthropic;
 mod body;
 mod caller;
+mod chat;
 mod conversation;
 mod exchange;
 mod fault;
@@ -24,6 +25,7 @@ mod openai;
 pub mod openapi;
 mod ops;
 mod orders;
+mod origin;
 mod plain;
 mod problem;
 mod rate;
@@ -31,6 +33,7 @@ mod sentences;
 mod shared;
 mod stream;
 mod webhook;
+mod ws;
 
 use std::sync::Arc;
 
@@ -49,6 +52,7 @@ use crate::config::Networks;
 
 pub use self::caller::OperatorToken;
 pub use self::ops::Check;
+pub use self::ws::{Sockets, Timings};
 
 /// What the doors need; the server fills it once.
 ///
@@ -74,6 +78,12 @@ pub struct AppState {
     pub public_url: String,
     /// This binary's version.
     pub version: &'static str,
+    /// Wallets that signed in.
+    pub sessions: identity::Sessions,
+    /// What opens a socket for one of them.
+    pub tickets: identity::Tickets,
+    /// The sockets of this process.
+    pub sockets: Sockets,
 }
 
 /// [`AppState`] and what the doors keep for themselves.
@@ -88,6 +98,9 @@ pub(crate) struct App {
     public_url: String,
     version: &'static str,
     ipn_secret: Option<IpnSecret>,
+    sessions: identity::Sessions,
+    tickets: identity::Tickets,
+    sockets: Sockets,
     bodies: body::Budget,
     gate: gate::Gate,
 }
@@ -125,6 +138,12 @@ fn table() -> Vec<Row> {
         row(Method::POST,   "/api/v1/inference",               Yes, native::ACCESS,     post(native::inference)),
         row(Method::POST,   "/api/agents/invoke",              Yes, native::ACCESS,     post(native::invoke)),
         row(Method::GET,    "/api/v1/agents/{slug}/{token}",   Yes, Anyone,             get(agents::read)),
+        row(Method::GET,    "/api/v1/agents/{slug}/{token}/history",     Yes, Anyone,            get(chat::history)),
+        row(Method::GET,    "/api/v1/agents/{slug}/{token}/sharing",     Yes, chat::ACCESS,      get(chat::sharing)),
+        row(Method::PUT,    "/api/v1/agents/{slug}/{token}/sharing",     Yes, chat::ACCESS,      put(chat::share)),
+        row(Method::POST,   "/api/v1/chat/{request_id}/feedback",        Yes, chat::ACCESS,      post(chat::feedback)),
+        row(Method::POST,   "/api/v1/ws/ticket",               Yes, chat::ACCESS,       post(chat::ticket)),
+        row(Method::GET,    "/ws/chat",                        No,  Anyone,             get(ws::connect)),
         row(Method::POST,   "/api/v1/developers/register",     Yes, accounts::REGISTER, post(accounts::register)),
         row(Method::POST,   "/api/v1/developers/upgrade",      Yes, accounts::UPGRADE,  post(accounts::upgrade)),
         row(Method::GET,    "/api/v1/usage",                   Yes, accounts::READ,     get(accounts::usage)),
@@ -178,6 +197,9 @@ pub fn router(state: AppState) -> Router {
         public_url: state.public_url,
         version: state.version,
         ipn_secret: state.ipn_secret,
+        sessions: state.sessions,
+        tickets: state.tickets,
+        sockets: state.sockets,
         bodies: body::Budget::new(),
         gate: gate::Gate::default(),
     });

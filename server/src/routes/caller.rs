@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HeaderName};
 use domain::turn::Refusal;
-use identity::{ApiKey, KeyRefusal, Scope};
+use identity::{ApiKey, KeyRefusal, Scope, Session, SessionRefusal};
 use ring::digest;
 use types::CommunityId;
 
@@ -29,6 +29,8 @@ pub(crate) enum Access {
     Operator,
     /// An API key with the scope `admin`, for its own community; or the operator's token, for all.
     Admin,
+    /// A wallet that is signed in.
+    Session,
     /// The operator's token: a peer on this machine is not enough where money is made.
     OperatorToken,
 }
@@ -96,8 +98,22 @@ pub(crate) async fn key(
     })?;
     match access {
         Access::Key(scope) if !key.scopes.contains(scope) => Err(Fault::NoScope { scope: scope.as_str() }),
-        Access::Key(_) | Access::Anyone | Access::Operator | Access::Admin | Access::OperatorToken => Ok(key),
+        Access::Key(_)
+        | Access::Anyone
+        | Access::Operator
+        | Access::Admin
+        | Access::Session
+        | Access::OperatorToken => Ok(key),
     }
+}
+
+/// The session of the wallet that asks: its token in `Authorization: Bearer`.
+pub(crate) async fn session(app: &App, headers: &HeaderMap) -> Result<Arc<Session>, Fault> {
+    let token = bearer(headers).ok_or(Fault::NoKey)?;
+    app.sessions.check(token).await.map_err(|refusal| match refusal {
+        SessionRefusal::Malformed | SessionRefusal::Expired | SessionRefusal::Ended => Fault::BadKey,
+        SessionRefusal::Unexpected(error) => Fault::Turn(Refusal::unread(error)),
+    })
 }
 
 /// Like [`key`], for a request whose body is still to be read: a refused client gets to send it before it reads why.

@@ -15,7 +15,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::plain::{self, escape};
 use super::{
-    App, accounts, admin, agents, anthropic, flags, keys, models, native, openai, ops, orders, webhook,
+    App, accounts, admin, agents, anthropic, chat, flags, keys, models, native, openai, ops, orders, webhook,
 };
 
 #[derive(OpenApi)]
@@ -29,6 +29,7 @@ use super::{
     paths(
         openai::chat_completions, models::list, models::one, anthropic::messages, anthropic::count_tokens,
         native::inference, native::invoke, agents::read,
+        chat::history, chat::sharing, chat::share, chat::feedback, chat::ticket,
         accounts::register, accounts::upgrade, accounts::usage, accounts::budget,
         keys::create, keys::list, keys::revoke, keys::rotate,
         flags::list, orders::packs, orders::create, orders::read, orders::choose, webhook::take,
@@ -41,6 +42,7 @@ use super::{
         (name = "openai", description = "OpenAI's dialect"),
         (name = "anthropic", description = "Anthropic's dialect"),
         (name = "native", description = "Our own inference doors"),
+        (name = "chat", description = "The web chat: what was said, who may read it, and tickets for its socket `/ws/chat`"),
         (name = "developers", description = "Sign-up, upgrade, usage and budget"),
         (name = "keys", description = "API keys"),
         (name = "payments", description = "Buying credits, and the processor's notices"),
@@ -65,6 +67,10 @@ impl Modify for Credentials {
         let header =
             ApiKey::Header(ApiKeyValue::with_description("x-api-key", "The same key in Anthropic's header"));
         components.add_security_scheme("x_api_key", SecurityScheme::ApiKey(header));
+        components.add_security_scheme(
+            "session",
+            bearer("A signed-in wallet's session, as the sign-in answers it"),
+        );
         components.add_security_scheme("operator", bearer("FREESIDE_OPERATOR_TOKEN"));
     }
 }

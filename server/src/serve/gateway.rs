@@ -6,7 +6,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::Router;
 use domain::flags::{Flag, Flags};
-use identity::{KeyRing, Limits, Peppers, ServiceKeyError, ServiceKeys};
+use identity::{
+    KeyRing, Limits, Peppers, Secret, ServiceKeyError, ServiceKeys, SessionSecrets, Sessions, Tickets,
+};
 use ledger::{Lease, Ledger, Writers};
 use metrics_exporter_prometheus::PrometheusHandle;
 use pay::notice::IpnSecret;
@@ -15,12 +17,13 @@ use types::Clock;
 use super::database::{self, Books, MIGRATOR};
 use super::payments::Payments;
 use crate::config::{self, Environment, Settings};
-use crate::routes::{self, AppState, Check, OperatorToken};
+use crate::routes::{self, AppState, Check, OperatorToken, Sockets};
 
 /// The domain of this process and what keeps it alive.
 pub(crate) struct Core {
     pub(crate) ctx: Arc<domain::Ctx>,
     service_keys: Arc<ServiceKeys>,
+    pub(crate) sessions: Sessions,
     ipn_secret: Option<IpnSecret>,
     writers: Writers,
     lease: Lease,
@@ -95,7 +98,17 @@ pub(crate) async fn core(
         agents: domain::agent::Known::default(),
         chat: domain::chat::Running::default(),
     };
-    Ok(Core { ctx: Arc::new(ctx), service_keys, ipn_secret: reach.payments.ipn_secret, writers, lease })
+    // Sessions of this process alone, until the configuration names a secret that outlives it.
+    let secret = Secret::new(rand::random::<[u8; 32]>());
+    let sessions = Sessions::new(books.pool.clone(), SessionSecrets::new(&secret, None)?, clock.clone());
+    Ok(Core {
+        ctx: Arc::new(ctx),
+        service_keys,
+        sessions,
+        ipn_secret: reach.payments.ipn_secret,
+        writers,
+        lease,
+    })
 }
 
 /// The signing keys; development makes its first one itself.
@@ -129,6 +142,7 @@ pub(crate) fn router(
     core: &Core,
     metrics: &PrometheusHandle,
     bound: SocketAddr,
+    sockets: Sockets,
 ) -> Router {
     routes::router(AppState {
         ctx: Arc::clone(&core.ctx),
@@ -140,6 +154,9 @@ pub(crate) fn router(
         checks: checks(&core.ctx, payments_said(settings)),
         public_url: settings.public_url_at(bound).trim_end_matches('/').to_owned(),
         version: env!("CARGO_PKG_VERSION"),
+        sessions: core.sessions.clone(),
+        tickets: Tickets::new(core.ctx.db.clone(), core.ctx.clock.clone()),
+        sockets,
     })
 }
 

@@ -56,6 +56,11 @@ pub(crate) fn start(
     every(tasks, FLAGS, ctx, |ctx| async move { Ok(ctx.flags.follow(&ctx.db).await?) });
     if roles.has(Role::Gateway) {
         every(tasks, FOLLOW, ctx, |ctx| async move { Ok(ctx.keys.poll_changes().await?) });
+        every(tasks, FOLLOW, ctx, |ctx| async move { Ok(domain::chat::follow_cancels(&ctx).await?) });
+        every(tasks, SWEEP.min(settings.lease / 2), ctx, |ctx| async move {
+            domain::chat::recover(&ctx).await?;
+            Ok(())
+        });
         every(tasks, LAST_USED, ctx, |ctx| async move { Ok(ctx.keys.flush_last_used().await?) });
         every(tasks, OWN_HOLDS, ctx, |ctx| async move { release_leaks(&ctx).await });
     }

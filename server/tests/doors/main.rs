@@ -12,4 +12,8 @@ mod keys;
 mod money;
 mod operations;
 mod orders;
+mod recovered;
+mod resets;
+mod socket_client;
+mod sockets;
 mod webhook;
