@@ -12,6 +12,7 @@ mod body;
 mod caller;
 mod chat;
 mod conversation;
+mod cookies;
 mod exchange;
 mod fault;
 mod fields;
@@ -25,12 +26,15 @@ mod openai;
 pub mod openapi;
 mod ops;
 mod orders;
-mod origin;
+mod origins;
 mod plain;
 mod problem;
 mod rate;
+mod same_site;
 mod sentences;
+mod sessions;
 mod shared;
+mod siwe;
 mod stream;
 mod webhook;
 mod ws;
@@ -78,12 +82,27 @@ pub struct AppState {
     pub public_url: String,
     /// This binary's version.
     pub version: &'static str,
-    /// Wallets that signed in.
-    pub sessions: identity::Sessions,
+    /// Wallets, and how they sign in.
+    pub sign_in: SignIn,
     /// What opens a socket for one of them.
     pub tickets: identity::Tickets,
     /// The sockets of this process.
     pub sockets: Sockets,
+}
+
+/// Wallets, and how they sign in.
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    /// Wallets that signed in.
+    pub sessions: identity::Sessions,
+    /// Numbers to sign.
+    pub nonces: identity::Nonces,
+    /// Codes that carry a session into a frame.
+    pub handoffs: identity::Handoffs,
+    /// Wallets that are contracts; `None`: no chain can be asked, and only keys sign.
+    pub contracts: Option<Arc<dyn identity::siwe::ContractWallets>>,
+    /// The chains that a message may name; the first is for a wallet that is on none of them.
+    pub chains: Vec<u64>,
 }
 
 /// [`AppState`] and what the doors keep for themselves.
@@ -98,9 +117,10 @@ pub(crate) struct App {
     public_url: String,
     version: &'static str,
     ipn_secret: Option<IpnSecret>,
-    sessions: identity::Sessions,
     tickets: identity::Tickets,
     sockets: Sockets,
+    sign_in: SignIn,
+    origins: origins::Origins,
     bodies: body::Budget,
     gate: gate::Gate,
 }
@@ -152,6 +172,16 @@ fn table() -> Vec<Row> {
         row(Method::GET,    "/api/v1/keys",                    Yes, keys::ACCESS,       get(keys::list)),
         row(Method::DELETE, "/api/v1/keys/{id}",               Yes, keys::ACCESS,       delete(keys::revoke)),
         row(Method::POST,   "/api/v1/keys/{id}/rotate",        Yes, keys::ACCESS,       post(keys::rotate)),
+        row(Method::GET,    "/api/v1/siwe/nonce",              Yes, Anyone,             get(siwe::read_nonce)),
+        row(Method::POST,   "/api/v1/siwe/nonce",              Yes, Anyone,             post(siwe::nonce)),
+        row(Method::POST,   "/api/v1/siwe/verify",             Yes, Anyone,             post(siwe::verify)),
+        row(Method::GET,    "/api/v1/siwe/session",            Yes, Anyone,             get(siwe::session)),
+        row(Method::POST,   "/api/v1/siwe/logout",             Yes, Anyone,             post(siwe::logout)),
+        row(Method::POST,   "/api/v1/siwe/handoff",            Yes, siwe::handoff::OFFER, post(siwe::handoff::offer)),
+        row(Method::POST,   "/api/v1/siwe/exchange",           Yes, Anyone,             post(siwe::handoff::exchange)),
+        row(Method::GET,    "/api/v1/sessions",                Yes, sessions::ACCESS,   get(sessions::list)),
+        row(Method::DELETE, "/api/v1/sessions",                Yes, sessions::ACCESS,   delete(sessions::end_all)),
+        row(Method::DELETE, "/api/v1/sessions/{id}",           Yes, sessions::ACCESS,   delete(sessions::end)),
         row(Method::GET,    "/api/v1/flags",                   Yes, Anyone,             get(flags::list)),
         row(Method::GET,    "/api/v1/packs",                   Yes, Anyone,             get(orders::packs)),
         row(Method::POST,   "/api/v1/orders",                  Yes, orders::ACCESS,     post(orders::create)),
@@ -194,10 +224,11 @@ pub fn router(state: AppState) -> Router {
         operator_token: state.operator_token,
         trusted_proxies: state.trusted_proxies,
         checks: state.checks,
+        origins: origins::Origins::of(&state.public_url),
+        sign_in: state.sign_in,
         public_url: state.public_url,
         version: state.version,
         ipn_secret: state.ipn_secret,
-        sessions: state.sessions,
         tickets: state.tickets,
         sockets: state.sockets,
         bodies: body::Budget::new(),
@@ -212,6 +243,7 @@ pub fn router(state: AppState) -> Router {
         })
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(app.clone(), same_site::guard))
         .layer(middleware::from_fn_with_state(app.clone(), exchange::frame))
         .with_state(app)
 }

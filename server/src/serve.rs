@@ -90,7 +90,7 @@ pub async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
     }
     let mut jobs = tokio::task::JoinSet::new();
     if let (Some(core), Some(books)) = (&core, &books) {
-        jobs::start(&mut jobs, &settings, &roles, &core.ctx, books);
+        jobs::start(&mut jobs, &settings, &roles, core, books);
     }
     if let (Some(listener), Some(core)) = (gateway_socket, &core) {
         let sockets = Sockets::new(Timings::default());

@@ -13,7 +13,6 @@
 //! Deliberately absent: the tier's rules, the limits (see [`crate::limits`]), and any knowledge of accounts.
 
 mod cache;
-mod failures;
 mod manage;
 mod revocation;
 mod store;
@@ -28,10 +27,10 @@ use types::{AccountId, Clock, CommunityId, KeyId, Tier};
 
 use crate::changes::{self, Tail};
 use crate::key_text::{KeyKind, KeyText, PublicId};
+use crate::per_minute::PerMinute;
 use crate::{Peppers, Scopes, ShownOnce};
 
 use cache::{Cache, Recall};
-use failures::Failures;
 pub use revocation::Revocation;
 
 /// Active keys of one account at most (SPEC §6).
@@ -48,6 +47,8 @@ pub const MAX_LISTED: i64 = 200;
 pub const REFRESH_EVERY: Duration = Duration::seconds(60);
 /// What the database has not confirmed for this long is not believed any more: the same bound as for service keys.
 pub const BELIEVED_FOR: Duration = Duration::minutes(5);
+/// Failed keys of one address in any minute (SPEC §13).
+const MAX_FAILURES: usize = 20;
 /// Lookups of one key that run at once: a restart under load must not send the same query a thousand times.
 const LOOKUP_LANES: usize = 64;
 
@@ -234,7 +235,7 @@ struct Inner {
     clock: Clock,
     random: SystemRandom,
     cache: Cache,
-    failures: Failures,
+    failures: PerMinute,
     lanes: Vec<tokio::sync::Mutex<()>>,
     follow: tokio::sync::Mutex<Follow>,
 }
@@ -261,7 +262,7 @@ impl KeyRing {
             random: SystemRandom::new(),
             cache: Cache::new(clock.clone(), now),
             clock,
-            failures: Failures::default(),
+            failures: PerMinute::new(MAX_FAILURES),
             lanes: (0..LOOKUP_LANES).map(|_| tokio::sync::Mutex::default()).collect(),
             follow: tokio::sync::Mutex::new(Follow { tail: Tail::default(), refreshed_at: now }),
         }))

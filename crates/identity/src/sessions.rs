@@ -182,6 +182,27 @@ impl Sessions {
     /// Opens a session for a wallet that has proved itself. `label` is what its owner will know the device by; it is
     /// cut and cleaned here. The wallet's oldest session ends when there are [`MAX_ACTIVE_SESSIONS`].
     pub async fn open(&self, wallet: Wallet, origin: &str, label: &str) -> Result<NewSession, sqlx::Error> {
+        self.open_until(wallet, origin, label, self.0.clock.now() + LIFE).await
+    }
+
+    /// Opens a second session beside one that was handed on. It ends when the first would have: a hand-off is no way
+    /// around signing again.
+    pub async fn open_beside(
+        &self,
+        first: &Session,
+        origin: &str,
+        label: &str,
+    ) -> Result<NewSession, sqlx::Error> {
+        self.open_until(first.wallet, origin, label, first.expires_at).await
+    }
+
+    async fn open_until(
+        &self,
+        wallet: Wallet,
+        origin: &str,
+        label: &str,
+        expires_at: OffsetDateTime,
+    ) -> Result<NewSession, sqlx::Error> {
         let inner = &*self.0;
         let now = inner.clock.now();
         let session = Arc::new(Session {
@@ -189,7 +210,7 @@ impl Sessions {
             wallet,
             origin: origin.to_owned(),
             created_at: now,
-            expires_at: now + LIFE,
+            expires_at,
         });
         let mut tx = inner.db.begin().await?;
         store::lock_wallet(&mut tx, wallet).await?;
@@ -226,6 +247,11 @@ impl Sessions {
         matches!(self.0.find(id).await, Ok(Some(_)))
     }
 
+    /// The living session of this id. No SQL for one that was seen before.
+    pub async fn get(&self, id: SessionId) -> Result<Option<Arc<Session>>, sqlx::Error> {
+        self.0.find(id).await
+    }
+
     /// The wallet's living sessions, newest first.
     pub async fn list(&self, wallet: Wallet) -> Result<Vec<SessionRow>, sqlx::Error> {
         store::list(&self.0.db, wallet, self.0.clock.now()).await
@@ -246,6 +272,23 @@ impl Sessions {
             inner.cache.end(id);
         }
         Ok(is_theirs)
+    }
+
+    /// Ends every session of this wallet.
+    pub async fn revoke_all(&self, wallet: Wallet) -> Result<(), sqlx::Error> {
+        let inner = &*self.0;
+        let now = inner.clock.now();
+        let mut tx = inner.db.begin().await?;
+        store::lock_wallet(&mut tx, wallet).await?;
+        let ended = store::end_oldest(&mut tx, wallet, 0, now).await?;
+        for id in &ended {
+            changes::announce(&mut tx, changes::SESSION, &id.to_string(), now).await?;
+        }
+        tx.commit().await?;
+        for id in ended {
+            inner.cache.end(id);
+        }
+        Ok(())
     }
 
     /// Follows the `changes` table and, every [`REFRESH_EVERY`], looks all cached sessions up again and drops rows that

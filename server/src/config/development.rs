@@ -23,6 +23,7 @@ pub const FILE_NAME: &str = "dev-secrets";
 const RANDOM_BYTES: usize = 32;
 const PEPPER: &str = "API_KEY_PEPPER_V1";
 const OPERATOR_TOKEN: &str = "FREESIDE_OPERATOR_TOKEN";
+const SESSION_SECRET: &str = "SIWE_SESSION_SECRET";
 const HEAD: &str =
     "# Secrets that Freeside made for development. Without this file, API keys made here end.\n";
 
@@ -46,9 +47,11 @@ pub fn complete(settings: &mut Settings) -> Result<(), DevelopmentError> {
     let mut kept = read(&path).map_err(failed)?;
     let had = kept.len();
     // Own peppers may stand beside the kept one: keys that it signed go on. Only without any is one made.
-    for (name, is_missing) in
-        [(PEPPER, settings.peppers.is_empty()), (OPERATOR_TOKEN, settings.operator_token.is_none())]
-    {
+    for (name, is_missing) in [
+        (PEPPER, settings.peppers.is_empty()),
+        (OPERATOR_TOKEN, settings.operator_token.is_none()),
+        (SESSION_SECRET, settings.session_secret.is_none()),
+    ] {
         if is_missing && !kept.contains_key(name) {
             kept.insert(name.to_owned(), random().map_err(failed)?);
         }
@@ -62,7 +65,11 @@ pub fn complete(settings: &mut Settings) -> Result<(), DevelopmentError> {
     if settings.operator_token.is_none() {
         settings.operator_token = kept.remove(OPERATOR_TOKEN).map(Secret::new);
     }
-    if settings.peppers.is_empty() || settings.operator_token.is_none() {
+    if settings.session_secret.is_none() {
+        settings.session_secret = kept.remove(SESSION_SECRET).map(Secret::new);
+    }
+    let is_complete = settings.operator_token.is_some() && settings.session_secret.is_some();
+    if settings.peppers.is_empty() || !is_complete {
         let problem = "is incomplete; put the missing line back or move the file away".to_owned();
         return Err(DevelopmentError { path, problem });
     }

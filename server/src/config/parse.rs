@@ -77,6 +77,8 @@ impl Settings {
                 },
             },
             operator_token: secret("FREESIDE_OPERATOR_TOKEN"),
+            session_secret: secret("SIWE_SESSION_SECRET"),
+            session_secret_previous: secret("SIWE_SESSION_SECRET_PREVIOUS"),
             peppers,
             catalog: Arc::new(catalog),
             catalog_file,
@@ -248,6 +250,7 @@ fn demand_what_production_needs(values: &mut Values<'_>, roles: &Roles) {
             "Set the address of your PostgreSQL; the embedded cluster is for development.",
         ));
         needs.push(("FREESIDE_OPERATOR_TOKEN", RANDOM));
+        needs.push(("SIWE_SESSION_SECRET", RANDOM));
         if values.numbered("API_KEY_PEPPER_V").next().is_none() {
             needs.push(("API_KEY_PEPPER_V1", RANDOM));
         }

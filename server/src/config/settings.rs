@@ -57,6 +57,10 @@ pub struct Settings {
     pub peppers: BTreeMap<i16, Secret>,
     /// Providers, models, prices and pools.
     pub catalog: Arc<Catalog>,
+    /// Signs sessions of wallets; `None` only before development has made one.
+    pub session_secret: Option<Secret>,
+    /// The one before it, which still verifies.
+    pub session_secret_previous: Option<Secret>,
     /// The catalog's file; `None` for the built-in one.
     pub catalog_file: Option<PathBuf>,
     /// What the environment says about each provider of the catalog.

@@ -283,6 +283,24 @@ pub const TABLE: &[Variable] = &[
     .example(PLACEHOLDER),
     Variable::new(
         Group::Keys,
+        "SIWE_SESSION_SECRET",
+        SECRET_TEXT,
+        Unset::Follows("made and kept in development"),
+        "Signs the sessions of wallets. Changing it signs everybody out, unless the old one stays as SIWE_SESSION_SECRET_PREVIOUS.",
+    )
+    .secret()
+    .example(PLACEHOLDER),
+    Variable::new(
+        Group::Keys,
+        "SIWE_SESSION_SECRET_PREVIOUS",
+        SECRET_TEXT,
+        Unset::Nothing,
+        "The secret before: still verifies sessions. Take it away 24 hours after a change; a session lasts one.",
+    )
+    .secret()
+    .example(PLACEHOLDER),
+    Variable::new(
+        Group::Keys,
         "S2S_PRIVATE_KEY_FILE",
         Kind::Path,
         Unset::Follows("the keys in FREESIDE_KEYS_DIR"),
@@ -389,12 +407,6 @@ pub const TABLE: &[Variable] = &[
     Variable::reserved("FEATURE_DISCORD_THREADS_ENABLED", Kind::Flag, "the Discord bot", "The bot opens threads.").example("true"),
     Variable::reserved("FEATURE_X402_ENABLED", Kind::Flag, "x402", "Requests may be paid one by one.").example("true"),
     Variable::reserved("FEATURE_REPUTATION_ROUTING_ENABLED", Kind::Flag, "reputation", "Reputation weighs in the choice of a pool.").example("true"),
-    Variable::reserved("SIWE_SESSION_SECRET", SECRET_TEXT, "sign-in with a wallet", "Signs sessions.")
-        .secret()
-        .example(PLACEHOLDER),
-    Variable::reserved("SIWE_SESSION_SECRET_PREVIOUS", SECRET_TEXT, "sign-in with a wallet", "Still verifies sessions for 24 hours after a change.")
-        .secret()
-        .example(PLACEHOLDER),
     Variable::reserved("EVM_RPC_URL_<chain id>", Kind::RpcUrl, "ownership checks", "A node of the chain.")
         .secret()
         .example("https://rpc.example.org/v2/key"),

@@ -156,7 +156,13 @@ fn production_demands_what_development_makes() {
     let faults = folder.read(&[production]).expect_err("an empty production");
     assert_eq!(
         names(&faults),
-        ["DATABASE_URL", "FREESIDE_OPERATOR_TOKEN", "API_KEY_PEPPER_V1", "S2S_PRIVATE_KEY_FILE"]
+        [
+            "DATABASE_URL",
+            "FREESIDE_OPERATOR_TOKEN",
+            "SIWE_SESSION_SECRET",
+            "API_KEY_PEPPER_V1",
+            "S2S_PRIVATE_KEY_FILE"
+        ]
     );
     let preparing = Settings::read_for_preparation(&folder.source(&[production]));
     assert!(preparing.is_ok(), "the first key must be made before a service can have it");
@@ -168,6 +174,7 @@ fn production_demands_what_development_makes() {
         ("FREESIDE_ROLE", "gateway,worker"),
         ("DATABASE_URL", "postgres://freeside:p@db/freeside"),
         ("FREESIDE_OPERATOR_TOKEN", LONG),
+        ("SIWE_SESSION_SECRET", LONG),
         ("API_KEY_PEPPER_V2", LONG),
         ("FREESIDE_KEYS_DIR", "/run/keys"),
         ("FREESIDE_PUBLIC_URL", "https://agents.example.org/"),
@@ -336,6 +343,7 @@ fn development_keeps_its_secrets_through_a_restart() {
     assert_eq!(fs::metadata(&path).expect("the file").permissions().mode() & 0o777, 0o600);
     let again = started(&[]);
     assert_eq!((&first.peppers, &first.operator_token), (&again.peppers, &again.operator_token));
+    assert!(first.session_secret.is_some() && first.session_secret == again.session_secret);
     assert!(first.peppers[&1].reveal().len() >= 43);
     assert_eq!(fs::read_dir(&first.data_dir).expect("the folder").count(), 1, "no draft is left behind");
 

@@ -1,4 +1,5 @@
-//! Learns who asks: an API key in `Authorization: Bearer` or `x-api-key`.
+//! Learns who asks: an API key in `Authorization: Bearer` or `x-api-key`, or a wallet's session in our cookie or, from a
+//! frame that holds it in memory, in `Authorization: Bearer`.
 
 use std::sync::Arc;
 
@@ -10,9 +11,11 @@ use identity::{ApiKey, KeyRefusal, Scope, Session, SessionRefusal};
 use ring::digest;
 use types::CommunityId;
 
+use super::cookies::Cookie;
 use super::exchange::Asked;
 use super::fault::Fault;
-use super::{App, body};
+use super::origins::Site;
+use super::{App, body, sentences};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// How our keys begin; with both headers set, the one that holds a key of ours is meant.
@@ -25,6 +28,10 @@ pub(crate) enum Access {
     Anyone,
     /// An API key with this scope.
     Key(Scope),
+    /// A wallet that signed in.
+    Session,
+    /// A wallet that signed in, or an API key with this scope.
+    SessionOrKey(Scope),
     /// A peer on this machine, or the operator's token.
     Operator,
     /// An API key with the scope `admin`, for its own community; or the operator's token, for all.
@@ -97,23 +104,66 @@ pub(crate) async fn key(
         KeyRefusal::Unexpected(error) => Fault::Turn(Refusal::unread(error)),
     })?;
     match access {
-        Access::Key(scope) if !key.scopes.contains(scope) => Err(Fault::NoScope { scope: scope.as_str() }),
+        Access::Key(scope) | Access::SessionOrKey(scope) if !key.scopes.contains(scope) => {
+            Err(Fault::NoScope { scope: scope.as_str() })
+        }
         Access::Key(_)
+        | Access::SessionOrKey(_)
         | Access::Anyone
+        | Access::Session
         | Access::Operator
         | Access::Admin
-        | Access::Session
         | Access::OperatorToken => Ok(key),
     }
 }
 
-/// The session of the wallet that asks: its token in `Authorization: Bearer`.
+/// Who asks where a wallet and a key are equally welcome.
+#[derive(Clone, Debug)]
+pub(crate) enum Caller {
+    /// A wallet that signed in.
+    Wallet(Arc<Session>),
+    /// A key with the scope.
+    Key(Arc<ApiKey>),
+}
+
+/// The caller by key or by session. A request with a credential in its headers means that one, whatever cookie the
+/// browser adds.
+pub(crate) async fn session_or_key(
+    app: &App,
+    asked: &Asked,
+    headers: &HeaderMap,
+    access: Access,
+) -> Result<Caller, Fault> {
+    match presented(headers) {
+        Some(text) if !is_session_token(text) => key(app, asked, headers, access).await.map(Caller::Key),
+        None if !Cookie::Session.is_in(&app.origins, headers) => Err(Fault::NoKey),
+        Some(_) | None => session(app, headers).await.map(Caller::Wallet),
+    }
+}
+
+/// The wallet that signed in. A session works from the origin that it was made for, and from no other page.
 pub(crate) async fn session(app: &App, headers: &HeaderMap) -> Result<Arc<Session>, Fault> {
-    let token = bearer(headers).ok_or(Fault::NoKey)?;
-    app.sessions.check(token).await.map_err(|refusal| match refusal {
-        SessionRefusal::Malformed | SessionRefusal::Expired | SessionRefusal::Ended => Fault::BadKey,
+    let token = match bearer(headers).filter(|text| is_session_token(text)) {
+        Some(token) => token.to_owned(),
+        None => Cookie::Session.read(&app.origins, headers).ok_or(Fault::NoSession)?,
+    };
+    let session = app.sign_in.sessions.check(&token).await.map_err(|refusal| match refusal {
+        SessionRefusal::Malformed => Fault::SessionOver { message: sentences::SESSION_BAD },
+        SessionRefusal::Expired => Fault::SessionOver { message: sentences::SESSION_EXPIRED },
+        SessionRefusal::Ended => Fault::SessionOver { message: sentences::SESSION_ENDED },
         SessionRefusal::Unexpected(error) => Fault::Turn(Refusal::unread(error)),
-    })
+    })?;
+    let is_elsewhere = match app.origins.site(headers) {
+        Site::Own => app.origins.named(headers).is_some_and(|origin| origin != session.origin),
+        Site::Foreign => true,
+        Site::Unsaid => false,
+    };
+    if is_elsewhere { Err(Fault::SessionOver { message: sentences::SESSION_ELSEWHERE }) } else { Ok(session) }
+}
+
+/// Our keys have no dots; a session's token has two.
+fn is_session_token(text: &str) -> bool {
+    !text.starts_with(OUR_KEYS) && text.bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
 /// Like [`key`], for a request whose body is still to be read: a refused client gets to send it before it reads why.

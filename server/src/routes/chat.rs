@@ -131,7 +131,7 @@ pub(crate) struct FeedbackBody<'a> {
         (status = 401, description = "Nobody is signed in", body = problem::Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many unused tickets, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("session" = []))
+    security(("session" = []), ("session_token" = []))
 )]
 pub(crate) async fn ticket(
     State(app): State<Arc<App>>,
@@ -228,7 +228,7 @@ pub(crate) async fn history(
         (status = 401, description = "Nobody is signed in", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such agent", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("session" = []))
+    security(("session" = []), ("session_token" = []))
 )]
 pub(crate) async fn sharing(
     State(app): State<Arc<App>>,
@@ -259,7 +259,7 @@ pub(crate) async fn sharing(
         (status = 401, description = "Nobody is signed in", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such agent", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("session" = []))
+    security(("session" = []), ("session_token" = []))
 )]
 pub(crate) async fn share(
     State(app): State<Arc<App>>,
@@ -295,7 +295,7 @@ pub(crate) async fn share(
         (status = 401, description = "Nobody is signed in", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "This wallet has no such answer that has ended", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("session" = []))
+    security(("session" = []), ("session_token" = []))
 )]
 pub(crate) async fn feedback(
     State(app): State<Arc<App>>,

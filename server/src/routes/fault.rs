@@ -47,6 +47,13 @@ pub(crate) enum Fault {
         /// What it lacks.
         scope: &'static str,
     },
+    /// Nobody is signed in.
+    NoSession,
+    /// The session was good once, or is somebody else's page's.
+    SessionOver {
+        /// Which, in words, with the next step.
+        message: &'static str,
+    },
     /// The path or the thing it names is not here.
     NotFound {
         /// In words, with the next step.

@@ -15,7 +15,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::plain::{self, escape};
 use super::{
-    App, accounts, admin, agents, anthropic, chat, flags, keys, models, native, openai, ops, orders, webhook,
+    App, accounts, admin, agents, anthropic, chat, flags, keys, models, native, openai, ops, orders, sessions, siwe,
+    webhook,
 };
 
 #[derive(OpenApi)]
@@ -32,6 +33,8 @@ use super::{
         chat::history, chat::sharing, chat::share, chat::feedback, chat::ticket,
         accounts::register, accounts::upgrade, accounts::usage, accounts::budget,
         keys::create, keys::list, keys::revoke, keys::rotate,
+        siwe::read_nonce, siwe::nonce, siwe::verify, siwe::session, siwe::logout,
+        siwe::handoff::offer, siwe::handoff::exchange, sessions::list, sessions::end, sessions::end_all,
         flags::list, orders::packs, orders::create, orders::read, orders::choose, webhook::take,
         admin::agents::list, admin::usage::read, admin::billing::read, admin::audit::read, admin::conservation::read, admin::actions::list,
         admin::caps::read, admin::caps::write, admin::grants::create, admin::payments::list, admin::payments::reconcile,
@@ -45,6 +48,7 @@ use super::{
         (name = "chat", description = "The web chat: what was said, who may read it, and tickets for its socket `/ws/chat`"),
         (name = "developers", description = "Sign-up, upgrade, usage and budget"),
         (name = "keys", description = "API keys"),
+        (name = "sign-in", description = "Signing in with a wallet, and its sessions"),
         (name = "payments", description = "Buying credits, and the processor's notices"),
         (name = "admin", description = "For administrators of a community and for the operator"),
         (name = "operations", description = "Health, readiness, metrics, public keys"),
@@ -67,10 +71,12 @@ impl Modify for Credentials {
         let header =
             ApiKey::Header(ApiKeyValue::with_description("x-api-key", "The same key in Anthropic's header"));
         components.add_security_scheme("x_api_key", SecurityScheme::ApiKey(header));
-        components.add_security_scheme(
-            "session",
-            bearer("A signed-in wallet's session, as the sign-in answers it"),
+        let cookie = ApiKeyValue::with_description(
+            "__Host-freeside",
+            "A wallet's session, set by POST /api/v1/siwe/verify; `freeside` on plain http",
         );
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+        components.add_security_scheme("session_token", bearer("A session's token, as a frame gets it"));
         components.add_security_scheme("operator", bearer("FREESIDE_OPERATOR_TOKEN"));
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! A `type` is a path of this server and never changes; `detail` says what to do next; figures come as fields.
 
+mod sign_in;
+
 use std::time::Duration;
 
 use axum::Extension;
@@ -66,6 +68,29 @@ kinds! {
     IN_FLIGHT "request-in-flight" 409 "The same request is being answered",
     KEY_REUSED "idempotency-key-reused" 422 "The idempotency key was used for another request",
     NOT_CONFIRMED "not-confirmed" 409 "The deed has to be confirmed",
+    SIGN_IN_NEEDED "sign-in-needed" 401 "A wallet has to be signed in",
+    SESSION_OVER "session-over" 401 "The session is over",
+    CROSS_SITE "cross-site-request" 403 "The change comes from another site",
+    NOT_OUR_PAGE "origin-not-ours" 403 "The page is not one of this server",
+    SIGN_IN_NEEDS_HTTPS "sign-in-needs-https" 403 "Signing in needs https",
+    SIWE_FORM "siwe-malformed" 400 "The message is not one of EIP-4361",
+    SIWE_NOT_CANONICAL "siwe-not-canonical" 400 "The message differs from its canonical form",
+    SIWE_DOMAIN "siwe-wrong-domain" 400 "The message is for another domain",
+    SIWE_URI "siwe-wrong-uri" 400 "The message is for another URI",
+    SIWE_VERSION "siwe-wrong-version" 400 "The message is of another version",
+    SIWE_CHAIN "siwe-wrong-chain" 400 "The message names another chain",
+    SIWE_TIME "siwe-wrong-time" 400 "The message was not made just now",
+    SIWE_EXPIRED "siwe-expired" 400 "The message has expired",
+    SIWE_NOT_YET "siwe-not-yet-valid" 400 "The message does not hold yet",
+    SIWE_SIGNATURE_FORM "siwe-signature-malformed" 400 "The signature is not one",
+    SIWE_SIGNATURE "siwe-signature-mismatch" 403 "The signature is not of this message and wallet",
+    SIWE_UNASKED "siwe-wallet-unreachable" 503 "The wallet's contract cannot be asked",
+    NONCE_UNKNOWN "siwe-nonce-unknown" 400 "The nonce is not one of ours",
+    NONCE_USED "siwe-nonce-used" 409 "The nonce was used before",
+    NONCE_EXPIRED "siwe-nonce-expired" 400 "The nonce has expired",
+    NONCE_FOREIGN "siwe-nonce-foreign" 403 "The nonce was issued to another page or browser",
+    HANDOFF_UNKNOWN "handoff-not-found" 404 "There is no such hand-off code",
+    HANDOFF_FOREIGN "handoff-foreign" 403 "The hand-off code was made for another page or browser",
     MINTING_STOPPED "minting-stopped" 503 "No credits are added while the books are checked",
     ENGINE_UNAVAILABLE "engine-unavailable" 503 "Inference temporarily unavailable",
     ENGINE_FAILED "engine-failed" 502 "The model failed",
@@ -164,6 +189,8 @@ fn shape(fault: Fault) -> Shape {
                 .retry(Retry::after_seconds(retry_after_s))
         }
         Fault::NoScope { scope } => Shape::new(FORBIDDEN, sentences::no_scope(scope)),
+        Fault::NoSession => Shape::sign_in_needed(),
+        Fault::SessionOver { message } => Shape::new(SESSION_OVER, message),
         Fault::NotFound { message } => Shape::not_found(message),
         Fault::WrongMethod => Shape::new(WRONG_METHOD, sentences::WRONG_METHOD),
         Fault::Turn(refusal) => turn(refusal),

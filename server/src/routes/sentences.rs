@@ -9,6 +9,14 @@ pub(crate) const NO_KEY: &str = "No API key came with the request. Send it as \"
      POST /api/v1/developers/register makes one.";
 pub(crate) const BAD_KEY: &str =
     "The API key is not valid: it is mistyped, unknown, expired or revoked. Check it, or make a new one.";
+pub(crate) const NO_SESSION: &str =
+    "Nobody is signed in. Open /signin and sign with a wallet, then try again.";
+pub(crate) const SESSION_EXPIRED: &str = "The session's hour is over. Sign in again.";
+pub(crate) const SESSION_ENDED: &str =
+    "The session was ended, here or from another device. Sign in again to go on.";
+pub(crate) const SESSION_BAD: &str = "This is not a session of ours. Sign in again.";
+pub(crate) const SESSION_ELSEWHERE: &str =
+    "The session was made for another page's origin and works there alone. Sign in from this page.";
 pub(crate) const FROZEN: &str = "The account is frozen while its books are checked. Nothing is lost; ask the operator, who has been told.";
 pub(crate) const UNAVAILABLE: &str =
     "Inference temporarily unavailable. Nothing was charged; try again in a moment.";

@@ -1,7 +1,7 @@
 //! The socket of the web chat, `/ws/chat?tokenId=…` (SPEC §8).
 //!
 //! A connection is anonymous and reads only, until its first `auth` frame brings a ticket. It watches answers and owns
-//! none: whatever happens to it, the domain's turns go on. What always holds: only our own pages open one ([`Origins`]);
+//! none: whatever happens to it, the domain's turns go on. What always holds: only our own pages open one ([`super::origins`]);
 //! each has a seat ([`Seats`]); what it may send and what it may have waiting are bounded, so ten thousand idle ones are
 //! cheap and one that never reads costs no more than one that does.
 //!
@@ -31,7 +31,6 @@ use self::seats::{Full, Seats};
 use super::App;
 use super::exchange::Asked;
 use super::fault::Fault;
-use super::origin::Origins;
 use super::problem::{self, Shape};
 
 /// Bytes that are read at once; tungstenite's own 128 KiB for each connection would cost gigabytes.
@@ -166,7 +165,7 @@ async fn admit(
     headers: &HeaderMap,
 ) -> Result<(Arc<Agent>, seats::Seat), Box<Response>> {
     let refuse = |shape| Box::new(problem::respond(shape, asked));
-    if !Origins::of(&app.public_url).allow(headers) {
+    if app.origins.named(headers).is_none() {
         return Err(refuse(Shape::foreign_origin()));
     }
     if !app.ctx.flags.is_on(Flag::WebChat) {

@@ -7,7 +7,7 @@ use anyhow::Context;
 use axum::Router;
 use domain::flags::{Flag, Flags};
 use identity::{
-    KeyRing, Limits, Peppers, Secret, ServiceKeyError, ServiceKeys, SessionSecrets, Sessions, Tickets,
+    Handoffs, KeyRing, Limits, Nonces, Peppers, ServiceKeyError, ServiceKeys, SessionSecrets, Sessions, Tickets,
 };
 use ledger::{Lease, Ledger, Writers};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -17,14 +17,14 @@ use types::Clock;
 use super::database::{self, Books, MIGRATOR};
 use super::payments::Payments;
 use crate::config::{self, Environment, Settings};
-use crate::routes::{self, AppState, Check, OperatorToken, Sockets};
+use crate::routes::{self, AppState, Check, OperatorToken, SignIn, Sockets};
 
 /// The domain of this process and what keeps it alive.
 pub(crate) struct Core {
     pub(crate) ctx: Arc<domain::Ctx>,
     service_keys: Arc<ServiceKeys>,
-    pub(crate) sessions: Sessions,
     ipn_secret: Option<IpnSecret>,
+    pub(crate) sign_in: SignIn,
     writers: Writers,
     lease: Lease,
 }
@@ -98,16 +98,31 @@ pub(crate) async fn core(
         agents: domain::agent::Known::default(),
         chat: domain::chat::Running::default(),
     };
-    // Sessions of this process alone, until the configuration names a secret that outlives it.
-    let secret = Secret::new(rand::random::<[u8; 32]>());
-    let sessions = Sessions::new(books.pool.clone(), SessionSecrets::new(&secret, None)?, clock.clone());
-    Ok(Core {
-        ctx: Arc::new(ctx),
-        service_keys,
+    let sign_in = sign_in(settings, books, clock)?;
+    let ipn_secret = reach.payments.ipn_secret;
+    Ok(Core { ctx: Arc::new(ctx), service_keys, ipn_secret, sign_in, writers, lease })
+}
+
+/// Wallets and how they sign in.
+fn sign_in(settings: &Settings, books: &Books, clock: &Clock) -> anyhow::Result<SignIn> {
+    /// Ethereum, Base, and Base's test chain; a development chain where there is one.
+    const CHAINS: [u64; 3] = [1, 8_453, 84_532];
+    const DEVELOPMENT_CHAIN: u64 = 31_337;
+    let current = settings.session_secret.as_ref().context("SIWE_SESSION_SECRET is missing")?;
+    let previous = settings.session_secret_previous.as_ref().map(identity::Secret::from);
+    let secrets = SessionSecrets::new(&current.into(), previous.as_ref())?;
+    let sessions = Sessions::new(books.pool.clone(), secrets, clock.clone());
+    let mut chains = CHAINS.to_vec();
+    if settings.environment == Environment::Development {
+        chains.push(DEVELOPMENT_CHAIN);
+    }
+    Ok(SignIn {
+        nonces: Nonces::new(books.pool.clone(), clock.clone()),
+        handoffs: Handoffs::new(books.pool.clone(), sessions.clone(), clock.clone()),
         sessions,
-        ipn_secret: reach.payments.ipn_secret,
-        writers,
-        lease,
+        // Comes with the door to the chains: until then only keys sign.
+        contracts: None,
+        chains,
     })
 }
 
@@ -154,7 +169,7 @@ pub(crate) fn router(
         checks: checks(&core.ctx, payments_said(settings)),
         public_url: settings.public_url_at(bound).trim_end_matches('/').to_owned(),
         version: env!("CARGO_PKG_VERSION"),
-        sessions: core.sessions.clone(),
+        sign_in: core.sign_in.clone(),
         tickets: Tickets::new(core.ctx.db.clone(), core.ctx.clock.clone()),
         sockets,
     })

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use types::Clock;
 
 use super::database::Books;
+use super::gateway::Core;
 use crate::config::{Role, Roles, Settings};
 
 /// SPEC §13: a change reaches every process within 500 ms, so a revocation reaches a stream within 1 s.
@@ -24,6 +25,8 @@ const FOLLOW: Duration = Duration::from_millis(500);
 const FLAGS: Duration = Duration::from_secs(1);
 /// `last_used_at` is at most 60 s old.
 const LAST_USED: Duration = Duration::from_secs(30);
+/// Nonces and hand-off codes that are over: their tables stay as small as a minute's sign-ins.
+const SIGN_IN_LEFTOVERS: Duration = Duration::from_mins(1);
 /// A look for owners whose lease has run out; more often where leases are shorter than twice this.
 const SWEEP: Duration = Duration::from_secs(5);
 /// A look at what this process holds and no longer works on.
@@ -46,13 +49,8 @@ const SETTLING_MS: i64 = 60_000;
 const LOOK_BACK_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// Starts the jobs of `roles`; they end when `tasks` is shut down.
-pub(crate) fn start(
-    tasks: &mut JoinSet<()>,
-    settings: &Settings,
-    roles: &Roles,
-    ctx: &Arc<Ctx>,
-    books: &Books,
-) {
+pub(crate) fn start(tasks: &mut JoinSet<()>, settings: &Settings, roles: &Roles, core: &Core, books: &Books) {
+    let ctx = &core.ctx;
     every(tasks, FLAGS, ctx, |ctx| async move { Ok(ctx.flags.follow(&ctx.db).await?) });
     if roles.has(Role::Gateway) {
         every(tasks, FOLLOW, ctx, |ctx| async move { Ok(ctx.keys.poll_changes().await?) });
@@ -60,6 +58,19 @@ pub(crate) fn start(
         every(tasks, SWEEP.min(settings.lease / 2), ctx, |ctx| async move {
             domain::chat::recover(&ctx).await?;
             Ok(())
+        });
+        let sessions = core.sign_in.sessions.clone();
+        every(tasks, FOLLOW, ctx, move |_| {
+            let sessions = sessions.clone();
+            async move { Ok(sessions.poll_changes().await?) }
+        });
+        let sign_in = core.sign_in.clone();
+        every(tasks, SIGN_IN_LEFTOVERS, ctx, move |_| {
+            let (nonces, handoffs) = (sign_in.nonces.clone(), sign_in.handoffs.clone());
+            async move {
+                nonces.prune().await?;
+                Ok(handoffs.prune().await?)
+            }
         });
         every(tasks, LAST_USED, ctx, |ctx| async move { Ok(ctx.keys.flush_last_used().await?) });
         every(tasks, OWN_HOLDS, ctx, |ctx| async move { release_leaks(&ctx).await });

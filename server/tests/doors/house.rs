@@ -8,15 +8,15 @@ use std::time::Duration;
 use axum::serve::ListenerExt as _;
 use domain::Ctx;
 use identity::{
-    ApiKey, KeyKind, KeyLimits, KeyRequest, KeyRing, Limits, Peppers, Scopes, Secret, ServiceKeys,
-    SessionSecrets, Sessions, Tickets,
+    ApiKey, Handoffs, KeyKind, KeyLimits, KeyRequest, KeyRing, Limits, Nonces, Peppers, Scopes, Secret,
+    ServiceKeys, SessionSecrets, Sessions, Tickets,
 };
 use ledger::{AccountKey, Ledger, Op, Source};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pay::notice::IpnSecret;
 use pay::nowpayments::Client;
 use pay::simulator::{self, Running, Simulator};
-use server::routes::{AppState, Check, OperatorToken, Sockets, Timings, router};
+use server::routes::{AppState, Check, OperatorToken, SignIn, Sockets, Timings, router};
 use testing::postgres::TestDatabase;
 use time::OffsetDateTime;
 use tokio::net::{TcpListener, TcpSocket};
@@ -41,8 +41,8 @@ pub(crate) struct House {
     pub(crate) simulator: Running,
     /// What its notices are signed with.
     pub(crate) ipn_secret: IpnSecret,
-    /// Wallets that signed in.
-    pub(crate) sessions: Sessions,
+    /// Wallets and how they sign in.
+    pub(crate) sign_in: SignIn,
     /// Opens sockets for them.
     pub(crate) tickets: Tickets,
     /// The sockets of this house.
@@ -122,9 +122,16 @@ impl House {
             agents: domain::agent::Known::default(),
             chat: domain::chat::Running::default(),
         });
-        let secret = Secret::new([7; 32]);
+        let secret = Secret::new("a session secret for tests, long enough");
         let secrets = SessionSecrets::new(&secret, None).expect("long enough");
         let sessions = Sessions::new(database.pool.clone(), secrets, ctx.clock.clone());
+        let sign_in = SignIn {
+            nonces: Nonces::new(database.pool.clone(), ctx.clock.clone()),
+            handoffs: Handoffs::new(database.pool.clone(), sessions.clone(), ctx.clock.clone()),
+            sessions,
+            contracts: None,
+            chains: vec![1, 8_453],
+        };
         let tickets = Tickets::new(database.pool.clone(), ctx.clock.clone());
         let sockets = Sockets::new(timings);
         let app = router(AppState {
@@ -137,7 +144,7 @@ impl House {
             checks: vec![Check::new("books", || async { Ok("open".to_owned()) })],
             public_url: format!("http://{address}"),
             version: "0.0.0",
-            sessions: sessions.clone(),
+            sign_in: sign_in.clone(),
             tickets: tickets.clone(),
             sockets: sockets.clone(),
         });
@@ -151,7 +158,7 @@ impl House {
             database,
             simulator,
             ipn_secret,
-            sessions,
+            sign_in,
             tickets,
             sockets,
             _lease: lease,

@@ -81,7 +81,7 @@ impl House {
     /// Signs a wallet in.
     pub(crate) async fn signed_in(&self, wallet: Wallet) -> (std::sync::Arc<Session>, String) {
         let origin = format!("http://{}", self.address);
-        let opened = self.sessions.open(wallet, &origin, "a test").await.expect("opened");
+        let opened = self.sign_in.sessions.open(wallet, &origin, "a test").await.expect("opened");
         (opened.session, opened.token.reveal().to_owned())
     }
 

@@ -273,7 +273,7 @@ async fn a_socket_without_a_ticket_reads_only() {
     assert_eq!(house.post("/api/v1/ws/ticket", &json!({})).send().await.status, 401);
     // Of a session that has ended it opens nothing.
     let late = house.tickets.issue(&session).await.expect("a ticket");
-    house.sessions.revoke(ADA, session.id).await.expect("ended");
+    house.sign_in.sessions.revoke(ADA, session.id).await.expect("ended");
     let mut other = house.socket("demo:1", "192.0.2.1").await.expect("opened");
     other.frame("welcome").await;
     other.send("auth", &json!({"ticket": late.reveal()})).await.expect("sent");
@@ -460,7 +460,7 @@ async fn a_quiet_socket_is_closed_and_so_is_one_whose_session_ends() {
     let house = open_with(beating).await;
     let (session, _) = house.signed_in(ADA).await;
     let mut socket = house.speaking("demo:1", "192.0.2.1", &session).await;
-    house.sessions.revoke(ADA, session.id).await.expect("ended");
+    house.sign_in.sessions.revoke(ADA, session.id).await.expect("ended");
     assert_eq!((socket.error().await.as_str(), socket.closed().await), ("session_ended", 4001));
 }
 

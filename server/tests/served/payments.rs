@@ -280,7 +280,8 @@ async fn production_without_a_merchants_account_serves_sells_nothing_and_says_wh
         .launch()
         .with("FREESIDE_ENV", "production")
         .with("FREESIDE_KEYS_DIR", "service-keys")
-        .with("FREESIDE_OPERATOR_TOKEN", "an operator's token for tests, long enough");
+        .with("FREESIDE_OPERATOR_TOKEN", "an operator's token for tests, long enough")
+        .with("SIWE_SESSION_SECRET", "a session secret for tests, long enough");
     launch.run(&["keys", "bootstrap"]).await;
     let served = launch.start().await;
     for part in ["NOWPAYMENTS_API_KEY", "FEATURE_CRYPTO_PAYMENTS_ENABLED"] {

@@ -92,6 +92,8 @@ fn shape(fault: Fault) -> Shape {
                 .retry(Retry::after_seconds(retry_after_s))
         }
         Fault::NoScope { scope } => Shape::new(403, "permission_error", sentences::no_scope(scope)),
+        Fault::NoSession => Shape::new(401, "authentication_error", sentences::NO_SESSION),
+        Fault::SessionOver { message } => Shape::new(401, "authentication_error", message),
         Fault::NotFound { message } => Shape::new(404, "not_found_error", message),
         Fault::WrongMethod => Shape::new(405, INVALID, sentences::WRONG_METHOD),
         Fault::Turn(refusal) => turn(refusal),

@@ -93,6 +93,8 @@ fn shape(fault: Fault) -> Shape {
         Fault::NoScope { scope } => {
             Shape::new(403, INVALID, "insufficient_permissions", sentences::no_scope(scope))
         }
+        Fault::NoSession => Shape::new(401, INVALID, "sign_in_needed", sentences::NO_SESSION),
+        Fault::SessionOver { message } => Shape::new(401, INVALID, "session_over", message),
         Fault::NotFound { message } => Shape::new(404, INVALID, "unknown_url", message),
         Fault::WrongMethod => Shape::new(405, INVALID, "method_not_supported", sentences::WRONG_METHOD),
         Fault::Turn(refusal) => turn(refusal),

@@ -140,7 +140,7 @@ impl Connection {
 
     /// Serves until it ends.
     pub(super) async fn run(mut self) {
-        metrics::gauge!("freeside_sockets").increment(1);
+        metrics::gauge!("freeside_sockets").increment(1.0);
         let close = match self.serve().await {
             Ok(never) => match never {},
             Err(close) => close,
@@ -148,7 +148,7 @@ impl Connection {
         if let Some(frame) = close.frame() {
             let _ = self.line.send(Message::Close(Some(frame))).await;
         }
-        metrics::gauge!("freeside_sockets").decrement(1);
+        metrics::gauge!("freeside_sockets").decrement(1.0);
     }
 
     async fn serve(&mut self) -> Result<std::convert::Infallible, Close> {
@@ -191,7 +191,7 @@ impl Connection {
 
     async fn beat(&mut self) -> Result<(), Close> {
         if let Some(who) = &self.who
-            && !self.app.sessions.is_alive(who.session).await
+            && !self.app.sign_in.sessions.is_alive(who.session).await
         {
             return self.session_ended().await;
         }
@@ -255,7 +255,7 @@ impl Connection {
                 "The ticket is unknown, used or older than 30 s: POST /api/v1/ws/ticket makes a new one.";
             return self.line.say(frames::error("bad_ticket", message, None)).await;
         };
-        if !self.app.sessions.is_alive(redeemed.session).await {
+        if !self.app.sign_in.sessions.is_alive(redeemed.session).await {
             return self.session_ended().await;
         }
         if self.seat.belong_to(redeemed.wallet).is_err() {
@@ -275,7 +275,7 @@ impl Connection {
             self.line.say(frames::error("unauthenticated", message, request_id)).await?;
             return Ok(None);
         };
-        if !self.app.sessions.is_alive(who.session).await {
+        if !self.app.sign_in.sessions.is_alive(who.session).await {
             self.session_ended().await?;
         }
         Ok(Some(who))
@@ -290,7 +290,7 @@ impl Connection {
         if !self.may_watch(request_id).await? {
             return Ok(());
         }
-        let speaker = match self.speaker(who.wallet).await {
+        let speaker = match speaker(&self.app, &self.agent, who.wallet).await {
             Ok(speaker) => speaker,
             Err(error) => return self.failed(&*error, Some(request_id)).await,
         };
@@ -317,13 +317,6 @@ impl Connection {
         let wait = self.app.sockets.0.seats.say(session, self.app.ctx.clock.now()).err()?;
         let message = format!("Twenty messages a minute. Try again in {} s.", wait.whole_seconds().max(1));
         Some(("rate_limited", message))
-    }
-
-    async fn speaker(&self, wallet: Wallet) -> anyhow::Result<Speaker> {
-        let (ctx, community) = (&self.app.ctx, self.agent.community);
-        let account = member::account(ctx, community, wallet).await?;
-        let tier = member::tier(ctx, community, wallet).await?;
-        Ok(Speaker { wallet, account, tier })
     }
 
     async fn cancel(&mut self, request_id: Uuid) -> Result<(), Close> {
@@ -420,6 +413,14 @@ impl Connection {
         let message = "Something broke on our side. Nothing is lost: resume the answer, or ask again.";
         self.line.say(frames::error("unexpected", message, request_id)).await
     }
+}
+
+/// The wallet as this agent's community knows it: its account there pays.
+async fn speaker(app: &App, agent: &Agent, wallet: Wallet) -> anyhow::Result<Speaker> {
+    let (ctx, community) = (&app.ctx, agent.community);
+    let account = member::account(ctx, community, wallet).await?;
+    let tier = member::tier(ctx, community, wallet).await?;
+    Ok(Speaker { wallet, account, tier })
 }
 
 /// A refusal's stable word.

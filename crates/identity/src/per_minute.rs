@@ -1,4 +1,4 @@
-//! Failed keys per address: 20 a minute (SPEC §13), in bounded memory.
+//! So many of something per address and minute, in bounded memory.
 //!
 //! The limit is there to keep strangers off the database, not to protect the secrets: nobody guesses 190 bits.
 
@@ -10,55 +10,62 @@ use time::{Duration, OffsetDateTime};
 
 use crate::bounded::make_room;
 
-/// Failed keys of one address in any minute.
-pub(crate) const MAX_FAILURES: usize = 20;
 const WINDOW: Duration = Duration::seconds(60);
-/// Addresses remembered at once: about 5 MB at worst. Past it the ones that failed longest ago are forgiven.
+/// Addresses remembered at once: about 5 MB at worst. Past it the ones seen longest ago are forgiven.
 const MAX_ADDRESSES: usize = 10_000;
 
-#[derive(Debug, Default)]
-pub(super) struct Failures(Mutex<HashMap<IpAddr, VecDeque<OffsetDateTime>>>);
+/// Counts per address.
+#[derive(Debug)]
+pub(crate) struct PerMinute {
+    most: usize,
+    addresses: Mutex<HashMap<IpAddr, VecDeque<OffsetDateTime>>>,
+}
 
-impl Failures {
-    /// Seconds to wait, when the address has used its failures up.
-    pub(super) fn blocked(&self, ip: IpAddr, now: OffsetDateTime) -> Option<u32> {
-        let addresses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = addresses.get(&network_of(ip))?;
-        wait(failed, now)
+impl PerMinute {
+    /// At most `most` of one address in any minute.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, addresses: Mutex::default() }
     }
 
-    /// Counts a failure; seconds to wait, when they were used up before. A blocked try is not counted, so the block
-    /// ends although the client goes on trying.
-    pub(super) fn count(&self, ip: IpAddr, now: OffsetDateTime) -> Option<u32> {
-        let mut addresses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Seconds to wait, when the address has used its minute up.
+    pub(crate) fn blocked(&self, ip: IpAddr, now: OffsetDateTime) -> Option<u32> {
+        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = addresses.get(&network_of(ip))?;
+        self.wait(seen, now)
+    }
+
+    /// Counts one; seconds to wait, when they were used up before. A blocked try is not counted, so the block ends
+    /// although the client goes on trying.
+    pub(crate) fn count(&self, ip: IpAddr, now: OffsetDateTime) -> Option<u32> {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let network = network_of(ip);
         if !addresses.contains_key(&network) {
-            make_room(&mut addresses, MAX_ADDRESSES, |failed| Some(failed.back().copied()));
+            make_room(&mut addresses, MAX_ADDRESSES, |seen| Some(seen.back().copied()));
         }
-        let failed = addresses.entry(network).or_default();
-        while failed.front().is_some_and(|first| *first + WINDOW <= now) {
-            failed.pop_front();
+        let seen = addresses.entry(network).or_default();
+        while seen.front().is_some_and(|first| *first + WINDOW <= now) {
+            seen.pop_front();
         }
-        let blocked = wait(failed, now);
+        let blocked = self.wait(seen, now);
         if blocked.is_none() {
-            failed.push_back(now);
+            seen.push_back(now);
         }
         blocked
     }
-}
 
-fn wait(failed: &VecDeque<OffsetDateTime>, now: OffsetDateTime) -> Option<u32> {
-    let recent = failed.iter().filter(|at| **at + WINDOW > now).count();
-    if recent < MAX_FAILURES {
-        return None;
+    fn wait(&self, seen: &VecDeque<OffsetDateTime>, now: OffsetDateTime) -> Option<u32> {
+        let recent = seen.iter().filter(|at| **at + WINDOW > now).count();
+        if recent < self.most {
+            return None;
+        }
+        let first = seen[seen.len() - self.most];
+        let left = (first + WINDOW - now).whole_milliseconds();
+        Some(u32::try_from((left + 999) / 1_000).unwrap_or(1).clamp(1, 60))
     }
-    let first = failed[failed.len() - MAX_FAILURES];
-    let left = (first + WINDOW - now).whole_milliseconds();
-    Some(u32::try_from((left + 999) / 1_000).unwrap_or(1).clamp(1, 60))
 }
 
 /// A home or a server has a whole IPv6 /64; counting single addresses of it would count nothing.
-fn network_of(ip: IpAddr) -> IpAddr {
+pub(crate) fn network_of(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
@@ -73,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_twenty_first_failure_of_a_minute_is_blocked_until_the_first_is_a_minute_old() {
-        let failures = Failures::default();
+        let failures = PerMinute::new(20);
         let ip: IpAddr = "192.0.2.1".parse().expect("an address");
         for second in 0..20 {
             assert_eq!(failures.blocked(ip, START + Duration::seconds(second)), None);
@@ -90,7 +97,7 @@ mod tests {
 
     #[test]
     fn one_ipv6_network_is_one_stranger_and_memory_stays_bounded() {
-        let failures = Failures::default();
+        let failures = PerMinute::new(20);
         for host in 1..=20_u16 {
             assert_eq!(failures.count(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, host).into(), START), None);
         }
@@ -99,6 +106,6 @@ mod tests {
             let now = START + Duration::milliseconds(i64::try_from(second).expect("small"));
             failures.count(std::net::Ipv4Addr::from_bits(address).into(), now);
         }
-        assert!(failures.0.lock().expect("not poisoned").len() <= MAX_ADDRESSES);
+        assert!(failures.addresses.lock().expect("not poisoned").len() <= MAX_ADDRESSES);
     }
 }
