@@ -36,8 +36,6 @@ pub(crate) enum Access {
     Operator,
     /// An API key with the scope `admin`, for its own community; or the operator's token, for all.
     Admin,
-    /// A wallet that is signed in.
-    Session,
     /// The operator's token: a peer on this machine is not enough where money is made.
     OperatorToken,
 }

@@ -15,8 +15,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::plain::{self, escape};
 use super::{
-    App, accounts, admin, agents, anthropic, chat, flags, keys, models, native, openai, ops, orders, sessions, siwe,
-    webhook,
+    App, accounts, admin, agents, anthropic, chat, flags, keys, models, native, openai, ops, orders,
+    sessions, siwe, webhook,
 };
 
 #[derive(OpenApi)]

@@ -7,7 +7,8 @@ use anyhow::Context;
 use axum::Router;
 use domain::flags::{Flag, Flags};
 use identity::{
-    Handoffs, KeyRing, Limits, Nonces, Peppers, ServiceKeyError, ServiceKeys, SessionSecrets, Sessions, Tickets,
+    Handoffs, KeyRing, Limits, Nonces, Peppers, ServiceKeyError, ServiceKeys, SessionSecrets, Sessions,
+    Tickets,
 };
 use ledger::{Lease, Ledger, Writers};
 use metrics_exporter_prometheus::PrometheusHandle;

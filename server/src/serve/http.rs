@@ -73,7 +73,7 @@ pub(crate) async fn serve(
             let mut connection = std::pin::pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
-                _ = stop.wait_for(|stopping| *stopping) => {
+                () = asked_to_stop(&mut stop) => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -92,6 +92,10 @@ pub(crate) async fn serve(
     if requests.is_err() {
         tracing::warn!("answers were still streaming at the end of the drain and are cut");
     }
+}
+
+async fn asked_to_stop(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stopping| *stopping).await;
 }
 
 async fn answer(

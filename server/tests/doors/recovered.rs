@@ -68,7 +68,10 @@ async fn a_dead_process_turn_ends_by_what_the_books_say_of_its_hold() {
 
     socket.send("resume", &json!({"requestId": lost, "after": 0})).await.expect("sent");
     let end = socket.frame("error").await;
-    assert_eq!((&end["code"], &end["costMicro"], &end["seq"]), (&json!("interrupted"), &json!("0"), &json!(1)));
+    assert_eq!(
+        (&end["code"], &end["costMicro"], &end["seq"]),
+        (&json!("interrupted"), &json!("0"), &json!(1))
+    );
     let state: i16 = sqlx::query_scalar("select state from chat_turn where request_id = $1")
         .bind(living.0)
         .fetch_one(&house.database.pool)

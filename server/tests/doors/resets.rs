@@ -86,11 +86,13 @@ async fn listen(socket: &mut Socket, id: Uuid, heard: &mut Heard) -> Option<Stri
 
 /// Asks, and is cut off again and again; an answer that ends before its cuts are used up is read again from its start.
 async fn one_answer(house: &House, number: u32, session: &Session, cuts: &AtomicUsize) -> (Uuid, i64) {
-    let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ u64::from(number + 1).wrapping_mul(0x2545_f491_4f6c_dd1d));
+    let mut random =
+        Random(0x9e37_79b9_7f4a_7c15 ^ u64::from(number + 1).wrapping_mul(0x2545_f491_4f6c_dd1d));
     let from = format!("198.51.{}.{}", number / 250, number % 250);
     let id = house.ctx.clock.uuid_v7();
     let pace = random.below(4);
-    let question = json!({"message": format!("Answer {number}. !tokens {TOKENS} !pace {pace}"), "requestId": id});
+    let question =
+        json!({"message": format!("Answer {number}. !tokens {TOKENS} !pace {pace}"), "requestId": id});
     let mut heard = Heard::default();
     let mut costs = Vec::new();
     let (mut resets, mut is_asked) = (0, false);
@@ -98,7 +100,8 @@ async fn one_answer(house: &House, number: u32, session: &Session, cuts: &Atomic
         // From within the handshake to beyond the last frame.
         let most = if pace == 0 { 1_600 } else { 6_000 };
         let is_cut = resets < RESETS_EACH;
-        let bytes = if is_cut { usize::try_from(150 + random.below(most)).expect("small") } else { usize::MAX };
+        let bytes =
+            if is_cut { usize::try_from(150 + random.below(most)).expect("small") } else { usize::MAX };
         if let Some(mut socket) = connect(house, &from, session, bytes).await {
             let asked = if is_asked {
                 socket.send("resume", &json!({"requestId": id, "after": heard.seq})).await

@@ -74,7 +74,10 @@ impl Socket {
             match message?.ok()? {
                 Message::Text(text) => {
                     let mut frame: Value = serde_json::from_str(text.as_str()).expect("frames are JSON");
-                    return Some((frame["type"].as_str().expect("a type").to_owned(), frame["payload"].take()));
+                    return Some((
+                        frame["type"].as_str().expect("a type").to_owned(),
+                        frame["payload"].take(),
+                    ));
                 }
                 Message::Close(_) => return None,
                 Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => {}
@@ -155,7 +158,8 @@ async fn a_process_that_dies_leaves_an_answer_that_the_next_one_ends() {
         seen.push(here.next().await.expect("it streams"));
     }
     let stored = async || {
-        let rows = sqlx::query_scalar("select count(*) from chat_chunk").fetch_one(&world.database.pool).await;
+        let rows =
+            sqlx::query_scalar("select count(*) from chat_chunk").fetch_one(&world.database.pool).await;
         rows.unwrap_or(0_i64)
     };
     until("some of it is stored", PATIENCE, async || stored().await > 0).await;
@@ -230,7 +234,10 @@ async fn clients_that_never_read_do_not_grow_memory() {
         }
     }
     let after = one.resident_kib();
-    println!("never reads: {before} KiB before, {after} KiB after {AGAIN} answers each to {} clients", sockets.len());
+    println!(
+        "never reads: {before} KiB before, {after} KiB after {AGAIN} answers each to {} clients",
+        sockets.len()
+    );
     assert!(after < before + GROWTH_KIB, "{before} KiB grew to {after} KiB");
     // Others are served as ever.
     let person = Person::new(&world, 200).await;

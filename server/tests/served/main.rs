@@ -10,6 +10,7 @@ mod client;
 mod crash;
 mod cut_client;
 mod embedded;
+mod many_sockets;
 mod money;
 mod payments;
 mod proof;

@@ -69,6 +69,18 @@ pub enum Whose {
     Public,
 }
 
+const TURNS: &str =
+    "select t.id, t.request_id, t.question, t.state, t.pool, t.model, t.reason, coalesce(t.message, t.note) as message,
+       t.tokens_in, t.tokens_out, t.cost_micro, t.feedback, t.asked_at,
+       coalesce((select string_agg(array_to_string(c.pieces, ''), '' order by c.first_seq)
+                 from chat_chunk c where c.turn_id = t.id), '') as answer
+     from chat_turn t where t.agent_id = $1 and t.id < $2";
+const OWN: &str = "and t.wallet = $4";
+/// Everybody's who shares, of what was answered. The last parameter is unused, and says so to PostgreSQL.
+const SHARED: &str = "and $4::text is null and t.state in (2, 3) and exists (
+       select from chat_share s where s.agent_id = t.agent_id and s.wallet = t.wallet)";
+const NEWEST: &str = "order by t.id desc limit $3";
+
 /// Turns with an agent before `before` (none: the newest), newest first.
 pub async fn page(
     ctx: &Ctx,
@@ -77,34 +89,23 @@ pub async fn page(
     before: Option<Uuid>,
     limit: u16,
 ) -> Result<Vec<Said>, sqlx::Error> {
-    let wallet = match whose {
-        Whose::Of(wallet) => Some(wallet.to_string()),
+    let (filter, wallet) = match whose {
+        Whose::Of(wallet) => (OWN, Some(wallet.to_string())),
         Whose::Public if !agent.public_history => return Ok(Vec::new()),
-        Whose::Public => None,
+        Whose::Public => (SHARED, None),
     };
-    let rows: Vec<HistoryRow> = sqlx::query_as(
-        "select t.id, t.request_id, t.question, t.state, t.pool, t.model, t.reason, coalesce(t.message, t.note) as message,
-           t.tokens_in, t.tokens_out, t.cost_micro, t.feedback, t.asked_at,
-           coalesce((select string_agg(array_to_string(c.pieces, ''), '' order by c.first_seq)
-                     from chat_chunk c where c.turn_id = t.id), '') as answer
-         from chat_turn t
-         where t.agent_id = $1 and ($2::uuid is null or t.id < $2)
-           and case when $3::text is not null then t.wallet = $3
-                    else t.state in (2, 3) and exists (
-                      select from chat_share s where s.agent_id = t.agent_id and s.wallet = t.wallet) end
-         order by t.id desc limit $4",
-    )
-    .bind(agent.id)
-    .bind(before)
-    .bind(wallet)
-    .bind(i64::from(limit.min(PAGE_AT_MOST)))
-    .fetch_all(&ctx.db)
-    .await?;
+    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!("{TURNS} {filter} {NEWEST}")))
+        .bind(agent.id)
+        .bind(before.unwrap_or(Uuid::max()))
+        .bind(i64::from(limit.min(PAGE_AT_MOST)))
+        .bind(wallet)
+        .fetch_all(&ctx.db)
+        .await?;
     Ok(rows.into_iter().map(Said::from).collect())
 }
 
 #[derive(sqlx::FromRow)]
-struct HistoryRow {
+struct Row {
     id: Uuid,
     request_id: Uuid,
     question: String,
@@ -121,8 +122,8 @@ struct HistoryRow {
     asked_at: OffsetDateTime,
 }
 
-impl From<HistoryRow> for Said {
-    fn from(row: HistoryRow) -> Self {
+impl From<Row> for Said {
+    fn from(row: Row) -> Self {
         const STATES: [&str; 6] = ["asked", "streaming", "done", "stopped", "broken", "refused"];
         Self {
             id: row.id,
