@@ -88,6 +88,17 @@ pub struct AppState {
     pub tickets: identity::Tickets,
     /// The sockets of this process.
     pub sockets: Sockets,
+    /// Who may sign up as a developer.
+    pub sign_up: SignUp,
+}
+
+/// Who may sign up as a developer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignUp {
+    /// Anyone.
+    Anyone,
+    /// A wallet that is signed in (SPEC §13: production).
+    WalletsOnly,
 }
 
 /// Wallets, and how they sign in.
@@ -120,6 +131,7 @@ pub(crate) struct App {
     tickets: identity::Tickets,
     sockets: Sockets,
     sign_in: SignIn,
+    sign_up: SignUp,
     origins: origins::Origins,
     bodies: body::Budget,
     gate: gate::Gate,
@@ -226,6 +238,7 @@ pub fn router(state: AppState) -> Router {
         checks: state.checks,
         origins: origins::Origins::of(&state.public_url),
         sign_in: state.sign_in,
+        sign_up: state.sign_up,
         public_url: state.public_url,
         version: state.version,
         ipn_secret: state.ipn_secret,

@@ -1,11 +1,11 @@
-//! Sign-up and upgrade of developers.
+//! Sign-up and upgrade of developers, and what a caller may do about its own account.
 
 use std::net::IpAddr;
 
 use identity::{ApiKey, KeyError, KeyKind, KeyLimits, KeyRequest, NewKey, Scope, Scopes};
 use ledger::{AccountKey, Source};
 use time::{Duration, OffsetDateTime};
-use types::{AccountId, CommunityId};
+use types::{AccountId, CommunityId, Wallet};
 
 use crate::Ctx;
 use crate::admin::{self, Deed};
@@ -45,6 +45,9 @@ pub enum RegisterError {
     /// Sign-up is switched off here.
     #[error("sign-up is switched off")]
     Off,
+    /// This wallet has signed up before.
+    #[error("this wallet has signed up before")]
+    SignedUp,
     /// A surprise.
     #[error("unexpected")]
     Unexpected(#[from] anyhow::Error),
@@ -56,8 +59,14 @@ impl From<sqlx::Error> for RegisterError {
     }
 }
 
-/// Signs a developer up: a community of their own, an account, a sandbox key. All of it or nothing.
-pub async fn register(ctx: &Ctx, name: &str, address: IpAddr) -> Result<Registered, RegisterError> {
+/// Signs a developer up: a community of their own, an account, a sandbox key. All of it or nothing. With a wallet, its
+/// sessions stand for the account from now on.
+pub async fn register(
+    ctx: &Ctx,
+    name: &str,
+    address: IpAddr,
+    wallet: Option<Wallet>,
+) -> Result<Registered, RegisterError> {
     if !ctx.flags.is_on(Flag::ApiKeys) {
         return Err(RegisterError::Off);
     }
@@ -91,11 +100,71 @@ pub async fn register(ctx: &Ctx, name: &str, address: IpAddr) -> Result<Register
     )
     .execute(&mut *tx)
     .await?;
+    if let Some(wallet) = wallet {
+        own(&mut tx, developer_id, wallet).await?;
+    }
     ledger::open_account(&mut tx, &ctx.clock, AccountKey { community, account }, None).await?;
     let request = key_request(community, account, "sandbox", KeyKind::Sandbox);
     let key = ctx.keys.create_in(&mut tx, request).await.map_err(anyhow::Error::from)?;
     tx.commit().await?;
     Ok(Registered { developer_id, community, account, key })
+}
+
+/// Ties a developer to a wallet; one wallet is one developer.
+async fn own(tx: &mut sqlx::PgConnection, developer_id: i64, wallet: Wallet) -> Result<(), RegisterError> {
+    let done = sqlx::query("update developer set wallet = $2 where id = $1")
+        .bind(developer_id)
+        .bind(wallet.0)
+        .execute(tx)
+        .await;
+    match done {
+        Ok(_) => Ok(()),
+        Err(sqlx::Error::Database(error)) if error.constraint() == Some("developer_wallet_key") => {
+            Err(RegisterError::SignedUp)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a caller may do about an account: by a key of it, or as the wallet that signed it up.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The account.
+    pub account: AccountKey,
+    /// Which keys it may make: a live one makes both.
+    pub kind: KeyKind,
+    /// What its keys may be allowed.
+    pub scopes: Scopes,
+    /// The most that its keys may be given.
+    pub limits: KeyLimits,
+}
+
+impl From<&ApiKey> for Standing {
+    fn from(key: &ApiKey) -> Self {
+        let limits =
+            KeyLimits { requests_per_minute: key.requests_per_minute, tokens_per_day: key.tokens_per_day };
+        Self { account: account_of(key), kind: key.kind, scopes: key.scopes, limits }
+    }
+}
+
+/// What a developer's wallet may do: what the best key of its account could. `None`: it has not signed up.
+pub async fn standing_of(ctx: &Ctx, wallet: Wallet) -> anyhow::Result<Option<Standing>> {
+    let found: Option<(i64, i64)> =
+        sqlx::query_as("select community_id, account_id from developer where wallet = $1")
+            .bind(wallet.0)
+            .fetch_optional(&ctx.db)
+            .await?;
+    let Some((community, account)) = found else { return Ok(None) };
+    let account = AccountKey { community: CommunityId(community), account: AccountId(account) };
+    let kind = if has_paid(ctx, account).await? { KeyKind::Live } else { KeyKind::Sandbox };
+    Ok(Some(Standing { account, kind, scopes: Scopes::developer(), limits: KeyLimits::default_for(kind) }))
+}
+
+/// Whether the account was ever given credits that somebody paid for or vouched for.
+async fn has_paid(ctx: &Ctx, account: AccountKey) -> anyhow::Result<bool> {
+    let paid = [Source::Purchase, Source::Grant, Source::X402, Source::Overpay];
+    let mut connection = ctx.db.acquire().await?;
+    Ok(ledger::report::has_lot(&mut connection, account, &paid).await?)
 }
 
 /// Counts a sign-up against its address; the lock makes simultaneous ones wait for each other.
@@ -148,20 +217,14 @@ pub enum UpgradeError {
 }
 
 /// A live key for an account that has bought, or been granted, credits. The sandbox key keeps working.
-pub async fn upgrade(ctx: &Ctx, key: &ApiKey) -> Result<NewKey, UpgradeError> {
+pub async fn upgrade(ctx: &Ctx, account: AccountKey) -> Result<NewKey, UpgradeError> {
     if !ctx.flags.is_on(Flag::ApiKeys) {
         return Err(UpgradeError::Off);
     }
-    let mut connection = ctx.db.acquire().await.map_err(anyhow::Error::from)?;
-    let paid = [Source::Purchase, Source::Grant, Source::X402, Source::Overpay];
-    let has_paid = ledger::report::has_lot(&mut connection, account_of(key), &paid)
-        .await
-        .map_err(anyhow::Error::from)?;
-    drop(connection);
-    if !has_paid {
+    if !has_paid(ctx, account).await? {
         return Err(UpgradeError::NeedsCredit);
     }
-    let request = key_request(key.community, key.account, "live", KeyKind::Live);
+    let request = key_request(account.community, account.account, "live", KeyKind::Live);
     ctx.keys.create(request).await.map_err(UpgradeError::Key)
 }
 

@@ -23,20 +23,23 @@ pub struct UsageReport {
     pub balance: Balance,
 }
 
-/// What the key's account used from `from` to `to`, both counted.
-pub async fn usage(ctx: &Ctx, key: &ApiKey, from: Date, to: Date) -> anyhow::Result<UsageReport> {
+/// What the account used from `from` to `to`, both counted.
+pub async fn usage(ctx: &Ctx, account: AccountKey, from: Date, to: Date) -> anyhow::Result<UsageReport> {
     let mut connection = ctx.db.acquire().await?;
-    let account = account_of(key);
     let lines = ledger::report::usage(&mut connection, account, from, to).await?;
     let balance = ledger::report::balance(&mut connection, account).await?;
     let balance =
-        balance.ok_or_else(|| anyhow::anyhow!("a key's account {account:?} is not in the books"))?;
+        balance.ok_or_else(|| anyhow::anyhow!("a caller's account {account:?} is not in the books"))?;
     Ok(UsageReport { from, to, lines, balance })
 }
 
 /// The budget of a community; `None` when the caller is not a member of it, or there is none of that id.
-pub async fn budget(ctx: &Ctx, key: &ApiKey, community: CommunityId) -> anyhow::Result<Option<Budget>> {
-    if key.community != community {
+pub async fn budget(
+    ctx: &Ctx,
+    account: AccountKey,
+    community: CommunityId,
+) -> anyhow::Result<Option<Budget>> {
+    if account.community != community {
         return Ok(None);
     }
     let mut connection = ctx.db.acquire().await?;

@@ -15,7 +15,7 @@ use ledger::report::{Budget, UsageLine};
 use serde::{Deserialize, Serialize};
 use time::Date;
 use time::macros::format_description;
-use types::{CommunityId, MicroUsd, Pool};
+use types::{CommunityId, MicroUsd, Pool, Wallet};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::{self, Access};
@@ -24,14 +24,14 @@ use super::fault::Fault;
 use super::fields::{self, Field};
 use super::keys::{self, MadeKey};
 use super::problem::{self, Shape};
-use super::{App, body, limits, shared};
+use super::{App, SignUp, body, limits, shared};
 
-/// Who may sign up: anyone, three times an hour from one address.
+/// Who may sign up: anyone, three times an hour from one address. In production a wallet has to be signed in.
 pub(crate) const REGISTER: Access = Access::Anyone;
-/// Who may upgrade: a key that may make keys.
-pub(crate) const UPGRADE: Access = Access::Key(Scope::Keys);
+/// Who may upgrade: a key that may make keys, or the developer's wallet.
+pub(crate) const UPGRADE: Access = Access::SessionOrKey(Scope::Keys);
 /// Who may read usage and budget.
-pub(crate) const READ: Access = Access::Key(Scope::Usage);
+pub(crate) const READ: Access = Access::SessionOrKey(Scope::Usage);
 
 /// A sign-up.
 #[derive(Deserialize, ToSchema)]
@@ -62,13 +62,15 @@ pub(crate) struct RegisteredAnswer {
     next: &'static str,
 }
 
-/// Signs a developer up and shows the sandbox key once.
+/// Signs a developer up and shows the sandbox key once; a wallet that is signed in owns the account.
 #[utoipa::path(
     post, path = "/api/v1/developers/register", tag = "developers", operation_id = "registerDeveloper",
     request_body = RegisterBody<'static>,
     responses(
         (status = 201, description = "The key, shown this once", body = RegisteredAnswer),
         (status = 400, description = "The name cannot be right", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "In production: no wallet is signed in", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "This wallet has signed up before", body = problem::Problem, content_type = "application/problem+json"),
         (status = 429, description = "Three sign-ups an hour from one address, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "Sign-up is switched off", body = problem::Problem, content_type = "application/problem+json"),
     )
@@ -87,7 +89,11 @@ pub(crate) async fn register(
         Ok(name) => name,
         Err(fault) => return problem::answer(fault, &asked),
     };
-    let registered = match domain::accounts::register(&app.ctx, &name, asked.ip).await {
+    let wallet = match developers_wallet(&app, &parts.headers).await {
+        Ok(wallet) => wallet,
+        Err(fault) => return problem::answer(fault, &asked),
+    };
+    let registered = match domain::accounts::register(&app.ctx, &name, asked.ip, wallet).await {
         Ok(registered) => registered,
         Err(error) => return register_refused(error, &asked),
     };
@@ -101,6 +107,15 @@ pub(crate) async fn register(
         next: "Keep the key: it is not shown again. POST /v1/chat/completions with model \"native\" answers at once.",
     };
     shared::json_with(StatusCode::CREATED, HeaderMap::new(), &answer)
+}
+
+/// The wallet that signs up. Without one a developer signs up where that is allowed, and keeps to keys.
+async fn developers_wallet(app: &App, headers: &HeaderMap) -> Result<Option<Wallet>, Fault> {
+    match caller::session(app, headers).await {
+        Ok(session) => Ok(Some(session.wallet)),
+        Err(Fault::NoSession) if app.sign_up == SignUp::Anyone => Ok(None),
+        Err(fault) => Err(fault),
+    }
 }
 
 fn register_refused(error: RegisterError, asked: &Asked) -> Response {
@@ -120,6 +135,10 @@ fn register_refused(error: RegisterError, asked: &Asked) -> Response {
             problem::respond(Shape::rate_limited(detail, retry_after_s.into()), asked)
         }
         RegisterError::Off => problem::respond(Shape::sign_up_off(), asked),
+        RegisterError::SignedUp => {
+            let detail = "This wallet has signed up before. POST /api/v1/keys makes further keys.";
+            problem::respond(Shape::conflict(detail), asked)
+        }
         RegisterError::Unexpected(error) => problem::answer(Fault::Unexpected(error), asked),
     }
 }
@@ -129,24 +148,24 @@ fn register_refused(error: RegisterError, asked: &Asked) -> Response {
     post, path = "/api/v1/developers/upgrade", tag = "developers", operation_id = "upgradeDeveloper",
     responses(
         (status = 201, description = "The live key, shown this once; the sandbox key keeps working", body = MadeKey),
-        (status = 401, description = "No key, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key and nobody signed in, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 402, description = "No credits were bought or granted yet", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `keys`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "Ten keys are active", body = problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "New keys are switched off", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []))
+    security(("api_key" = []), ("x_api_key" = []), ("session" = []), ("session_token" = []))
 )]
 pub(crate) async fn upgrade(
     State(app): State<Arc<App>>,
     Extension(asked): Extension<Asked>,
     request: Request,
 ) -> Response {
-    let key = match caller::key(&app, &asked, request.headers(), UPGRADE).await {
-        Ok(key) => key,
+    let caller = match caller::standing(&app, &asked, request.headers(), UPGRADE).await {
+        Ok(caller) => caller,
         Err(fault) => return problem::answer(fault, &asked),
     };
-    match domain::accounts::upgrade(&app.ctx, &key).await {
+    match domain::accounts::upgrade(&app.ctx, caller.account).await {
         Ok(made) => shared::json_with(StatusCode::CREATED, HeaderMap::new(), &MadeKey::from(made)),
         Err(UpgradeError::NeedsCredit) => {
             let detail = "A live key needs credits that were bought or granted; the sandbox's daily allowance does not \
@@ -250,10 +269,10 @@ impl From<UsageReport> for Usage {
     responses(
         (status = 200, description = "The usage", body = Usage),
         (status = 400, description = "A day cannot be right", body = problem::Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No key, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key and nobody signed in, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `usage`", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []))
+    security(("api_key" = []), ("x_api_key" = []), ("session" = []), ("session_token" = []))
 )]
 pub(crate) async fn usage(
     State(app): State<Arc<App>>,
@@ -261,8 +280,8 @@ pub(crate) async fn usage(
     days: Result<Query<Days>, QueryRejection>,
     request: Request,
 ) -> Response {
-    let key = match caller::key(&app, &asked, request.headers(), READ).await {
-        Ok(key) => key,
+    let caller = match caller::standing(&app, &asked, request.headers(), READ).await {
+        Ok(caller) => caller,
         Err(fault) => return problem::answer(fault, &asked),
     };
     let days = days.map_err(|_| Fault::field("from", "The query takes from and to, each once."));
@@ -270,7 +289,7 @@ pub(crate) async fn usage(
         Ok(range) => range,
         Err(fault) => return problem::answer(fault, &asked),
     };
-    match domain::reports::usage(&app.ctx, &key, from, to).await {
+    match domain::reports::usage(&app.ctx, caller.account, from, to).await {
         Ok(report) => shared::json(HeaderMap::new(), &Usage::from(report)),
         Err(error) => problem::answer(Fault::Unexpected(error), &asked),
     }
@@ -352,11 +371,11 @@ impl BudgetAnswer {
     params(("id" = String, Path, description = "The community's id")),
     responses(
         (status = 200, description = "The budget", body = BudgetAnswer),
-        (status = 401, description = "No key, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key and nobody signed in, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `usage`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such community, or the caller is not a member", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []))
+    security(("api_key" = []), ("x_api_key" = []), ("session" = []), ("session_token" = []))
 )]
 pub(crate) async fn budget(
     State(app): State<Arc<App>>,
@@ -364,14 +383,14 @@ pub(crate) async fn budget(
     id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let key = match caller::key(&app, &asked, request.headers(), READ).await {
-        Ok(key) => key,
+    let caller = match caller::standing(&app, &asked, request.headers(), READ).await {
+        Ok(caller) => caller,
         Err(fault) => return problem::answer(fault, &asked),
     };
     let missing = || Shape::not_found("There is no community of that id that this key belongs to.");
     let community = id.ok().and_then(|Path(id)| id.parse::<CommunityId>().ok());
     let Some(community) = community else { return problem::respond(missing(), &asked) };
-    match domain::reports::budget(&app.ctx, &key, community).await {
+    match domain::reports::budget(&app.ctx, caller.account, community).await {
         Ok(Some(budget)) => {
             let answer = BudgetAnswer::new(community, &budget, app.ctx.clock.now().date());
             shared::json(HeaderMap::new(), &answer)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HeaderName};
+use domain::accounts::Standing;
 use domain::turn::Refusal;
 use identity::{ApiKey, KeyRefusal, Scope, Session, SessionRefusal};
 use ring::digest;
@@ -136,6 +137,39 @@ pub(crate) async fn session_or_key(
         Some(text) if !is_session_token(text) => key(app, asked, headers, access).await.map(Caller::Key),
         None if !Cookie::Session.is_in(&app.origins, headers) => Err(Fault::NoKey),
         Some(_) | None => session(app, headers).await.map(Caller::Wallet),
+    }
+}
+
+/// What the caller may do about its account: by a key of it, or as the wallet that signed it up.
+pub(crate) async fn standing(
+    app: &App,
+    asked: &Asked,
+    headers: &HeaderMap,
+    access: Access,
+) -> Result<Standing, Fault> {
+    let session = match session_or_key(app, asked, headers, access).await? {
+        Caller::Key(key) => return Ok(Standing::from(&*key)),
+        Caller::Wallet(session) => session,
+    };
+    let standing = domain::accounts::standing_of(&app.ctx, session.wallet).await;
+    let message = "This wallet has not signed up as a developer. POST /api/v1/developers/register does that.";
+    standing.map_err(Fault::Unexpected)?.ok_or_else(|| Fault::NotFound { message: message.to_owned() })
+}
+
+/// Like [`standing`], for a request whose body is still to be read.
+pub(crate) async fn standing_before(
+    app: &App,
+    asked: &Asked,
+    headers: &HeaderMap,
+    body: Body,
+    access: Access,
+) -> Result<(Standing, Body), Fault> {
+    match standing(app, asked, headers, access).await {
+        Ok(standing) => Ok((standing, body)),
+        Err(fault) => {
+            body::discard(body).await;
+            Err(fault)
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! API keys over the API: make, list, rotate, revoke.
 //!
-//! A key hands on only what it has: its kind, a part of its scopes, at most its limits.
+//! A key hands on only what it has: its kind, a part of its scopes, at most its limits. The developer's wallet hands on
+//! what the best key of the account could.
 
 use std::sync::Arc;
 
@@ -9,8 +10,8 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use domain::accounts::CreateKeyError;
-use identity::{ApiKey, ApiKeyRow, KeyError, KeyKind, KeyLimits, KeyRequest, NewKey, Scope, Scopes};
+use domain::accounts::{CreateKeyError, Standing};
+use identity::{ApiKeyRow, KeyError, KeyKind, KeyLimits, KeyRequest, NewKey, Scope, Scopes};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -25,8 +26,8 @@ use super::fields::{self, Field};
 use super::problem::{self, Shape};
 use super::{App, body, limits, shared};
 
-/// Who may call: a key that may manage keys.
-pub(crate) const ACCESS: Access = Access::Key(Scope::Keys);
+/// Who may call: a key that may manage keys, or the developer's wallet.
+pub(crate) const ACCESS: Access = Access::SessionOrKey(Scope::Keys);
 
 /// A key to be made.
 #[derive(Deserialize, ToSchema)]
@@ -137,12 +138,12 @@ pub(crate) struct KeyList {
     responses(
         (status = 201, description = "The key, shown this once", body = MadeKey),
         (status = 400, description = "A field cannot be right", body = problem::Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No key, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key and nobody signed in, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `keys`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "Ten keys are active", body = problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "New keys are switched off", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []))
+    security(("api_key" = []), ("x_api_key" = []), ("session" = []), ("session_token" = []))
 )]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
@@ -151,7 +152,7 @@ pub(crate) async fn create(
 ) -> Response {
     let (parts, incoming) = request.into_parts();
     let wish = async {
-        let caller = caller::key(&app, &asked, &parts.headers, ACCESS).await?;
+        let caller = caller::standing(&app, &asked, &parts.headers, ACCESS).await?;
         let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
         wish(&whole.parse()?, &caller)
     };
@@ -171,21 +172,21 @@ pub(crate) async fn create(
     get, path = "/api/v1/keys", tag = "keys", operation_id = "listKeys",
     responses(
         (status = 200, description = "The keys", body = KeyList),
-        (status = 401, description = "No key, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key and nobody signed in, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `keys`", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []))
+    security(("api_key" = []), ("x_api_key" = []), ("session" = []), ("session_token" = []))
 )]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Extension(asked): Extension<Asked>,
     request: Request,
 ) -> Response {
-    let caller = match caller::key(&app, &asked, request.headers(), ACCESS).await {
+    let caller = match caller::standing(&app, &asked, request.headers(), ACCESS).await {
         Ok(caller) => caller,
         Err(fault) => return problem::answer(fault, &asked),
     };
-    match app.ctx.keys.list(caller.account).await {
+    match app.ctx.keys.list(caller.account.account).await {
         Ok(rows) => {
             let keys = rows.into_iter().map(ListedKey::from).collect();
             shared::json(HeaderMap::new(), &KeyList { keys })
@@ -200,11 +201,11 @@ pub(crate) async fn list(
     params(("id" = String, Path, description = "The key's public part")),
     responses(
         (status = 204, description = "Revoked, now or before"),
-        (status = 401, description = "No key, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key and nobody signed in, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `keys`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "The account has no such key", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []))
+    security(("api_key" = []), ("x_api_key" = []), ("session" = []), ("session_token" = []))
 )]
 pub(crate) async fn revoke(
     State(app): State<Arc<App>>,
@@ -212,11 +213,11 @@ pub(crate) async fn revoke(
     id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let caller = match caller::key(&app, &asked, request.headers(), ACCESS).await {
+    let caller = match caller::standing(&app, &asked, request.headers(), ACCESS).await {
         Ok(caller) => caller,
         Err(fault) => return problem::answer(fault, &asked),
     };
-    match app.ctx.keys.revoke(caller.account, &id_of(id)).await {
+    match app.ctx.keys.revoke(caller.account.account, &id_of(id)).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => refused(error, &asked),
     }
@@ -230,12 +231,12 @@ pub(crate) async fn revoke(
     responses(
         (status = 201, description = "The new key, shown this once", body = MadeKey),
         (status = 400, description = "The overlap cannot be right", body = problem::Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No key, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key and nobody signed in, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `keys`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "The account has no such key", body = problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "It was rotated before, or ten keys are active", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []))
+    security(("api_key" = []), ("x_api_key" = []), ("session" = []), ("session_token" = []))
 )]
 pub(crate) async fn rotate(
     State(app): State<Arc<App>>,
@@ -245,7 +246,7 @@ pub(crate) async fn rotate(
 ) -> Response {
     let (parts, incoming) = request.into_parts();
     let read = async {
-        let caller = caller::key(&app, &asked, &parts.headers, ACCESS).await?;
+        let caller = caller::standing(&app, &asked, &parts.headers, ACCESS).await?;
         let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
         let body: RotateBody<'_> = whole.parse_or_empty()?;
         Ok((caller, overlap(&body)?))
@@ -254,7 +255,7 @@ pub(crate) async fn rotate(
         Ok(read) => read,
         Err(fault) => return problem::answer(fault, &asked),
     };
-    match app.ctx.keys.rotate(caller.account, &id_of(id), overlap).await {
+    match app.ctx.keys.rotate(caller.account.account, &id_of(id), overlap).await {
         Ok(made) => shared::json_with(StatusCode::CREATED, HeaderMap::new(), &MadeKey::from(made)),
         Err(error) => refused(error, &asked),
     }
@@ -287,7 +288,7 @@ fn overlap(body: &RotateBody<'_>) -> Result<time::Duration, Fault> {
     Ok(seconds.map_or(identity::keys::DEFAULT_OVERLAP, |seconds| time::Duration::seconds(seconds.into())))
 }
 
-fn wish(body: &KeyBody<'_>, caller: &ApiKey) -> Result<KeyRequest, Fault> {
+fn wish(body: &KeyBody<'_>, caller: &Standing) -> Result<KeyRequest, Fault> {
     let kind = match body.kind.map(RawValue::get) {
         None => caller.kind,
         Some("\"sandbox\"") => KeyKind::Sandbox,
@@ -305,19 +306,19 @@ fn wish(body: &KeyBody<'_>, caller: &ApiKey) -> Result<KeyRequest, Fault> {
         return Err(Fault::field("scopes", message));
     }
     let usual = KeyLimits::default_for(kind);
-    let most_requests = caller.requests_per_minute;
-    let most_tokens = u32::try_from(caller.tokens_per_day).unwrap_or(u32::MAX);
+    let most_requests = caller.limits.requests_per_minute;
+    let most_tokens = u32::try_from(caller.limits.tokens_per_day).unwrap_or(u32::MAX);
     let requests = fields::whole("requests_per_minute", body.requests_per_minute, 1..=most_requests)?;
     let tokens = fields::whole("tokens_per_day", body.tokens_per_day, 1..=most_tokens)?;
     Ok(KeyRequest {
-        community: caller.community,
-        account: caller.account,
+        community: caller.account.community,
+        account: caller.account.account,
         name: required("name", body.name)?,
         kind,
         scopes,
         limits: KeyLimits {
             requests_per_minute: requests.unwrap_or(usual.requests_per_minute.min(most_requests)),
-            tokens_per_day: tokens.map_or(usual.tokens_per_day.min(caller.tokens_per_day), u64::from),
+            tokens_per_day: tokens.map_or(usual.tokens_per_day.min(caller.limits.tokens_per_day), u64::from),
         },
     })
 }
@@ -331,24 +332,18 @@ fn scopes(raw: &RawValue) -> Result<Scopes, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use identity::Revocation;
-    use types::{AccountId, Clock, CommunityId, KeyId};
+    use ledger::AccountKey;
+    use types::{AccountId, CommunityId};
 
     use super::*;
     use crate::routes::body::parse;
 
-    fn caller(kind: KeyKind) -> ApiKey {
-        ApiKey {
-            id: KeyId(1),
-            public_id: "abcdefghijkl".to_owned(),
-            community: CommunityId(2),
-            account: AccountId(3),
-            name: "mine".to_owned(),
+    fn caller(kind: KeyKind) -> Standing {
+        Standing {
+            account: AccountKey { community: CommunityId(2), account: AccountId(3) },
             kind,
             scopes: Scopes::developer(),
-            requests_per_minute: 20,
-            tokens_per_day: 5_000,
-            revoked: Revocation::never(&Clock::system()),
+            limits: KeyLimits { requests_per_minute: 20, tokens_per_day: 5_000 },
         }
     }
 

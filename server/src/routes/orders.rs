@@ -11,10 +11,10 @@ use axum::extract::{Path, Request, State};
 use axum::http::header::HeaderName;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use domain::accounts::Standing;
 use domain::flags::Flag;
 use domain::order::{self, OrderError, OrderId, OrderView, Payer, PaymentView};
-use domain::reports::account_of;
-use identity::{ApiKey, Scope};
+use identity::Scope;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -29,8 +29,8 @@ use super::fields::Field;
 use super::problem::{self, Shape};
 use super::{App, body, limits, shared};
 
-/// Who may order and look: a key that may read the account's money.
-pub(crate) const ACCESS: Access = Access::Key(Scope::Usage);
+/// Who may order and look: a key that may read the account's money, or the developer's wallet.
+pub(crate) const ACCESS: Access = Access::SessionOrKey(Scope::Usage);
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -219,7 +219,7 @@ impl From<PaymentView> for PaymentAnswer {
     responses(
         (status = 201, description = "The order", body = OrderAnswer),
         (status = 400, description = "The key or a field cannot be right", body = problem::Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No key, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key and nobody signed in, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `usage`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such pack", body = problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "The same request is being answered right now", body = problem::Problem, content_type = "application/problem+json"),
@@ -227,7 +227,7 @@ impl From<PaymentView> for PaymentAnswer {
         (status = 429, description = "Too many orders in an hour, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "Buying credits is switched off; old orders still credit", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []))
+    security(("api_key" = []), ("x_api_key" = []), ("session" = []), ("session_token" = []))
 )]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
@@ -236,7 +236,7 @@ pub(crate) async fn create(
 ) -> Response {
     let (parts, incoming) = request.into_parts();
     let read = async {
-        let (key, incoming) = caller::key_before(&app, &asked, &parts.headers, incoming, ACCESS).await?;
+        let (key, incoming) = caller::standing_before(&app, &asked, &parts.headers, incoming, ACCESS).await?;
         let idempotency_key = idempotency_key(&parts.headers)?;
         let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
         let body: OrderBody<'_> = whole.parse()?;
@@ -258,11 +258,11 @@ pub(crate) async fn create(
     params(("id" = String, Path, description = "The order")),
     responses(
         (status = 200, description = "The order", body = OrderAnswer),
-        (status = 401, description = "No key, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key and nobody signed in, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `usage`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "The account has no such order", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []))
+    security(("api_key" = []), ("x_api_key" = []), ("session" = []), ("session_token" = []))
 )]
 pub(crate) async fn read(
     State(app): State<Arc<App>>,
@@ -270,7 +270,7 @@ pub(crate) async fn read(
     id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let key = match caller::key(&app, &asked, request.headers(), ACCESS).await {
+    let key = match caller::standing(&app, &asked, request.headers(), ACCESS).await {
         Ok(key) => key,
         Err(fault) => return problem::answer(fault, &asked),
     };
@@ -290,13 +290,13 @@ pub(crate) async fn read(
     responses(
         (status = 200, description = "The order, with where and how much to pay", body = OrderAnswer),
         (status = 400, description = "The coin is not on offer", body = problem::Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No key, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No key and nobody signed in, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `usage`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "The account has no such order", body = problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "The pack is below the coin's minimum, the order takes no further payment, or one is being made right now", body = problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "Buying is switched off, or the processor cannot be asked now, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []))
+    security(("api_key" = []), ("x_api_key" = []), ("session" = []), ("session_token" = []))
 )]
 pub(crate) async fn choose(
     State(app): State<Arc<App>>,
@@ -306,7 +306,7 @@ pub(crate) async fn choose(
 ) -> Response {
     let (parts, incoming) = request.into_parts();
     let read = async {
-        let (key, incoming) = caller::key_before(&app, &asked, &parts.headers, incoming, ACCESS).await?;
+        let (key, incoming) = caller::standing_before(&app, &asked, &parts.headers, incoming, ACCESS).await?;
         let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
         let body: ChoiceBody<'_> = whole.parse()?;
         Ok((key, required("currency", body.currency)?))
@@ -322,8 +322,8 @@ pub(crate) async fn choose(
     }
 }
 
-fn payer(key: &ApiKey) -> Payer {
-    Payer { key: account_of(key) }
+fn payer(caller: &Standing) -> Payer {
+    Payer { key: caller.account }
 }
 
 /// An id that is not even one names no order.

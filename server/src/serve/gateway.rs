@@ -18,7 +18,7 @@ use types::Clock;
 use super::database::{self, Books, MIGRATOR};
 use super::payments::Payments;
 use crate::config::{self, Environment, Settings};
-use crate::routes::{self, AppState, Check, OperatorToken, SignIn, Sockets};
+use crate::routes::{self, AppState, Check, OperatorToken, SignIn, SignUp, Sockets};
 
 /// The domain of this process and what keeps it alive.
 pub(crate) struct Core {
@@ -173,6 +173,10 @@ pub(crate) fn router(
         sign_in: core.sign_in.clone(),
         tickets: Tickets::new(core.ctx.db.clone(), core.ctx.clock.clone()),
         sockets,
+        sign_up: match settings.environment {
+            Environment::Development => SignUp::Anyone,
+            Environment::Production => SignUp::WalletsOnly,
+        },
     })
 }
 

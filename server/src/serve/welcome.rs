@@ -34,7 +34,7 @@ pub(crate) async fn demo(settings: &Settings, ctx: &Ctx) -> anyhow::Result<Optio
         return Ok(None);
     }
     let registered =
-        domain::accounts::register(ctx, "Demo developer", IpAddr::V4(Ipv4Addr::UNSPECIFIED)).await?;
+        domain::accounts::register(ctx, "Demo developer", IpAddr::V4(Ipv4Addr::UNSPECIFIED), None).await?;
     Ok(Some(Demo { secret: registered.key.secret }))
 }
 

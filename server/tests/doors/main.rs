@@ -16,4 +16,6 @@ mod recovered;
 mod resets;
 mod socket_client;
 mod sockets;
+mod sign_in;
+mod wallets;
 mod webhook;

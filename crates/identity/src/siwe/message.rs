@@ -149,6 +149,9 @@ fn read(text: &str) -> Result<Message, &'static str> {
         return Err("its URI is not one");
     }
     let version = lines.field("Version: ", "the version is missing or out of place")?;
+    if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("its version is not a number");
+    }
     let chain_id = lines.field("Chain ID: ", "the chain is missing or out of place")?;
     let nonce = lines.field("Nonce: ", "the nonce is missing or out of place")?;
     if !is_nonce(nonce) {
