@@ -54,6 +54,7 @@ pub(crate) struct Ticket {
     pub(crate) jti: String,
     pub(crate) pool: &'static str,
     pub(crate) model: String,
+    pub(crate) personality_id: String,
     pub(crate) began: Instant,
 }
 
@@ -114,7 +115,7 @@ impl Answer {
             completion_tokens: usage.completion_tokens,
             model: ticket.model.clone(),
             pool_used: ticket.pool.to_owned(),
-            personality_id: NO_PERSONALITY.to_owned(),
+            personality_id: ticket.personality_id.clone(),
             latency_ms: u64::try_from(ticket.began.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
     }

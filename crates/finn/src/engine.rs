@@ -14,10 +14,12 @@ use types::catalog::{Catalog, ProviderKind};
 use types::s2s::InferenceRequest;
 use types::{Clock, Pool};
 
+use crate::agents::{AgentSource, Agents, NoAgents};
 use crate::breaker::{Breaker, Permit};
 use crate::failure::Failure;
 use crate::jwks::JwksCache;
 use crate::metering::{Meter, UsageSink};
+use crate::personality::Personality;
 use crate::prompt;
 use crate::providers::anthropic::Anthropic;
 use crate::providers::openai::Openai;
@@ -84,6 +86,7 @@ pub struct Engine {
     pub(crate) clock: Clock,
     pub(crate) render_metrics: Option<RenderMetrics>,
     pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) agents: Agents,
     catalog: Arc<Catalog>,
     /// Models whose provider is on, by catalog id.
     models: HashMap<String, Reachable>,
@@ -101,11 +104,21 @@ pub(crate) struct Started {
 }
 
 impl Engine {
-    /// Builds the engine; every fault of the settings is named.
+    /// Builds an engine without agents; every fault of the settings is named.
     pub fn new(
         settings: Settings,
         replay: Arc<dyn ReplayGuard>,
         usage: Arc<dyn UsageSink>,
+    ) -> Result<Arc<Self>, SettingsFaults> {
+        Self::with_agents(settings, replay, usage, Arc::new(NoAgents))
+    }
+
+    /// Builds the engine; every fault of the settings is named.
+    pub fn with_agents(
+        settings: Settings,
+        replay: Arc<dyn ReplayGuard>,
+        usage: Arc<dyn UsageSink>,
+        agents: Arc<dyn AgentSource>,
     ) -> Result<Arc<Self>, SettingsFaults> {
         let client = Client::new();
         let mut faults = Vec::new();
@@ -130,6 +143,7 @@ impl Engine {
             verifier: Verifier::new(Arc::clone(&jwks), replay, settings.clock.clone()),
             jwks,
             usage,
+            agents: Agents::new(agents, settings.clock.clone()),
             clock: settings.clock,
             render_metrics: settings.render_metrics,
             in_flight: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
@@ -192,6 +206,7 @@ impl Engine {
         &self,
         caller: &Caller,
         request: &InferenceRequest,
+        speaker: Option<&Personality>,
         began: Instant,
     ) -> Result<Started, Failure> {
         let wish = Wish {
@@ -199,6 +214,7 @@ impl Engine {
             tier: caller.tier,
             pool: request.requested_pool,
             model: request.requested_model.as_deref(),
+            affinities: speaker.map(|speaker| speaker.affinities),
         };
         let route = route::choose(&self.catalog, |id| self.models.contains_key(id), wish)?;
         let pool = self.catalog.pool(route.pool);
@@ -223,12 +239,14 @@ impl Engine {
             let max_tokens = request.max_tokens.unwrap_or(pool.default_max_tokens).min(model.context_tokens);
             let call = Call { upstream_model: &model.upstream_model, request, max_tokens };
             let transcript = Transcript::new(id, Meter::new(prompt_bytes, max_tokens));
+            let transcript = if speaker.is_some() { transcript.filtered() } else { transcript };
             let is_last = position + 1 == route.chain.len();
             let until = if is_last { deadline } else { share(deadline) };
             let attempt = tokio::time::timeout_at(until, first_token(&model.slot.provider, call, transcript));
             match attempt.await.unwrap_or(Err(Failure::Timeout)) {
                 Ok((source, transcript)) => {
-                    let first_choice = matches!(route.reason, Reason::Requested | Reason::Default);
+                    let first_choice =
+                        matches!(route.reason, Reason::Requested | Reason::Default | Reason::Affinity);
                     let reason = if position > 0 && first_choice { Reason::Fallback } else { route.reason };
                     metrics::histogram!("finn_first_token_seconds", "pool" => route.pool.as_str())
                         .record(began.elapsed().as_secs_f64());

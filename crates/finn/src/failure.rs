@@ -34,6 +34,10 @@ pub enum Failure {
     Cut,
     /// The provider is being left alone after several failures.
     BreakerOpen,
+    /// The token names an agent that is not there.
+    UnknownAgent,
+    /// The agents cannot be read, so nobody knows who speaks.
+    AgentsUnreadable,
     /// No pool that the token allows.
     NoPool,
     /// No model of the pool is on.
@@ -54,7 +58,12 @@ impl Failure {
             | Self::Malformed
             | Self::Cut
             | Self::BreakerOpen => true,
-            Self::Rejected(_) | Self::Misconfigured(_) | Self::NoPool | Self::NoModel => false,
+            Self::Rejected(_)
+            | Self::Misconfigured(_)
+            | Self::UnknownAgent
+            | Self::AgentsUnreadable
+            | Self::NoPool
+            | Self::NoModel => false,
         }
     }
 
@@ -73,6 +82,8 @@ impl Failure {
             | Self::Misconfigured(_)
             | Self::Unsupported(_)
             | Self::BreakerOpen
+            | Self::UnknownAgent
+            | Self::AgentsUnreadable
             | Self::NoPool
             | Self::NoModel => false,
         }
@@ -84,6 +95,7 @@ impl Failure {
         match self {
             Self::Rejected(_) | Self::Unsupported(_) => 400,
             Self::NoPool => 403,
+            Self::UnknownAgent => 404,
             Self::Unreachable
             | Self::Status(_)
             | Self::Misconfigured(_)
@@ -91,7 +103,7 @@ impl Failure {
             | Self::Malformed
             | Self::Cut => 502,
             // A 429 of ours would say that the caller is too quick; it is the provider that is full.
-            Self::RateLimited { .. } | Self::BreakerOpen | Self::NoModel => 503,
+            Self::RateLimited { .. } | Self::BreakerOpen | Self::AgentsUnreadable | Self::NoModel => 503,
             Self::Timeout => 504,
         }
     }
@@ -110,6 +122,8 @@ impl Failure {
             Self::Malformed => "provider_malformed",
             Self::Cut => "provider_cut",
             Self::BreakerOpen => "provider_unavailable",
+            Self::UnknownAgent => "agent_unknown",
+            Self::AgentsUnreadable => "agents_unreadable",
             Self::NoPool => "no_pool_allowed",
             Self::NoModel => "no_model_on",
         }
@@ -128,6 +142,8 @@ impl Failure {
             Self::Malformed => "The model's provider sent an answer that cannot be read.",
             Self::Cut => "The model's provider broke off its answer.",
             Self::BreakerOpen => "The model's provider failed several times and is being left alone.",
+            Self::UnknownAgent => "There is no such agent.",
+            Self::AgentsUnreadable => "The agents cannot be read now. Try again shortly.",
             Self::NoPool => "The token allows no pool of models.",
             Self::NoModel => "No model of this pool is switched on.",
         }

@@ -4,12 +4,13 @@
 //! its pool; a scripted model answers only where no real one is on, or when it was asked for by its id, and never
 //! stands in for a real one that failed.
 //!
-//! Agents will choose by affinity between "requested" and "default"; the port that reads them will stand here.
+//! An agent's affinities choose between "requested" and "default", among the allowed pools that have a model on.
 
 use types::catalog::{Catalog, ProviderKind};
 use types::{Pool, Tier};
 
 use crate::failure::Failure;
+use crate::personality::Affinities;
 
 /// Why this pool and model, as one stable word for the routing record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Reason {
     Requested,
     /// Nothing was asked: the tier's default.
     Default,
+    /// Nothing was asked: the pool that the agent takes to most.
+    Affinity,
     /// The pool asked for is not in the claims.
     ForbiddenPool,
     /// The model asked for is in no pool of the claims.
@@ -37,6 +40,7 @@ impl Reason {
         match self {
             Self::Requested => "requested",
             Self::Default => "default",
+            Self::Affinity => "affinity",
             Self::ForbiddenPool => "forbidden_pool",
             Self::ForbiddenModel => "forbidden_model",
             Self::UnknownModel => "unknown_model",
@@ -57,6 +61,8 @@ pub struct Wish<'r> {
     pub pool: Option<Pool>,
     /// A model asked for, by its catalog id.
     pub model: Option<&'r str>,
+    /// What the agent takes to; `None` without an agent.
+    pub affinities: Option<Affinities>,
 }
 
 /// The decision.
@@ -100,7 +106,10 @@ fn pool_and_model<'c>(
         return match (wish.pool, asked_pool) {
             (_, Some(pool)) => (pool, None, Reason::Requested),
             (Some(_), None) => (default, None, Reason::ForbiddenPool),
-            (None, None) => (default, None, Reason::Default),
+            (None, None) => match favourite(catalog, is_on, wish) {
+                Some(pool) => (pool, None, Reason::Affinity),
+                None => (default, None, Reason::Default),
+            },
         };
     };
     let Some((model, _)) = catalog.models.get_key_value(asked_model) else {
@@ -113,6 +122,14 @@ fn pool_and_model<'c>(
         Some(pool) if is_on(model) => (*pool, Some(model), Reason::Requested),
         Some(pool) => (*pool, None, Reason::ModelOff),
     }
+}
+
+/// The allowed pool that the agent takes to most, the cheaper one of two alike.
+fn favourite(catalog: &Catalog, is_on: &impl Fn(&str) -> bool, wish: Wish<'_>) -> Option<Pool> {
+    let affinities = wish.affinities?;
+    let can_answer = |pool: &&Pool| catalog.pool(**pool).models.iter().any(|id| is_on(id));
+    // `max_by_key` takes the last of equals.
+    wish.allowed.iter().rev().filter(can_answer).max_by_key(|pool| affinities.to(**pool)).copied()
 }
 
 fn chain<'c>(
@@ -154,7 +171,7 @@ mod tests {
         let catalog = Catalog::parse(DEFAULT_TOML).expect("sound");
         let tier = Tier::new(tier).expect("1–9");
         let on = |id: &str| real || id.starts_with("scripted");
-        let route = choose(&catalog, on, Wish { allowed, tier, pool, model })?;
+        let route = choose(&catalog, on, Wish { allowed, tier, pool, model, affinities: None })?;
         Ok((route.pool, route.chain.iter().map(ToString::to_string).collect(), route.reason))
     }
 
@@ -198,6 +215,31 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_s_affinity_chooses_where_nothing_was_asked() {
+        let catalog = Catalog::parse(DEFAULT_TOML).expect("sound");
+        let affinities = Some(Affinities([10, 50, 70, 90, 90]));
+        let chosen = |tier: u8, pool, on: &dyn Fn(&str) -> bool| {
+            let tier = Tier::new(tier).expect("1–9");
+            let wish = Wish { allowed: tier.allowed_pools(), tier, pool, model: None, affinities };
+            choose(&catalog, on, wish).map(|route| (route.pool, route.reason))
+        };
+        let all = |_: &str| true;
+        assert_eq!(chosen(2, None, &all), Ok((Pool::Cheap, Reason::Affinity)));
+        assert_eq!(chosen(5, None, &all), Ok((Pool::Reasoning, Reason::Affinity)));
+        assert_eq!(
+            chosen(8, None, &all),
+            Ok((Pool::Architect, Reason::Affinity)),
+            "the cheaper of two alike"
+        );
+        assert_eq!(chosen(8, Some(Pool::Cheap), &all), Ok((Pool::Cheap, Reason::Requested)));
+        assert_eq!(chosen(2, Some(Pool::Flagship), &all), Ok((Pool::Cheap, Reason::ForbiddenPool)));
+        let architect = &catalog.pool(Pool::Architect).models;
+        let without = |id: &str| !architect.iter().any(|other| other == id);
+        assert_ne!(chosen(8, None, &without).expect("a route").0, Pool::Architect, "nobody answers there");
+        assert_eq!(chosen(8, None, &|_| false), Err(Failure::NoModel));
+    }
+
+    #[test]
     fn no_wish_leaves_the_claims() {
         let catalog = Catalog::parse(DEFAULT_TOML).expect("sound");
         let models: Vec<Option<&str>> =
@@ -209,7 +251,8 @@ mod tests {
                 let tier = Tier::new(number).expect("1–9");
                 for pool in Pool::ALL.into_iter().map(Some).chain([None]) {
                     for model in &models {
-                        let wish = Wish { allowed: &allowed, tier, pool, model: *model };
+                        let affinities = (number % 2 == 0).then_some(Affinities([9, 8, 7, 6, 99]));
+                        let wish = Wish { allowed: &allowed, tier, pool, model: *model, affinities };
                         let route = choose(&catalog, |_| true, wish).expect("everything is on");
                         assert!(allowed.contains(&route.pool));
                         let listed = &catalog.pool(route.pool).models;

@@ -1,10 +1,12 @@
 //! What a provider said, turned into the contract's events as it says it.
 //!
 //! The dialects call in here; whoever writes to freeside takes the bytes out. What always holds: at most one terminal
-//! event, and nothing after it; every piece of the answer carries the running usage.
+//! event, and nothing after it; every piece of the answer carries the running usage; an agent's text leaves only through its
+//! filter, which may hold back the beginning of a word until it knows the rest.
 
 use std::borrow::Cow;
 
+use types::narration::Filter;
 use types::s2s::{Event, Usage};
 use types::sse::write_data;
 
@@ -29,6 +31,8 @@ pub struct Transcript {
     /// The counts.
     pub meter: Meter,
     model: String,
+    /// Of an agent's answer.
+    filter: Option<Filter>,
     out: Vec<u8>,
     delivered: bool,
     called_a_tool: bool,
@@ -43,6 +47,7 @@ impl Transcript {
         Self {
             meter,
             model: model.to_owned(),
+            filter: None,
             out: Vec::new(),
             delivered: false,
             called_a_tool: false,
@@ -51,12 +56,39 @@ impl Transcript {
         }
     }
 
-    /// A piece of text; an empty one is nothing.
+    /// The same transcript of an agent's answer.
+    #[must_use]
+    pub fn filtered(self) -> Self {
+        Self { filter: Some(Filter::default()), ..self }
+    }
+
+    /// A piece of text; an empty one is nothing. What the provider said is metered, whatever becomes of it.
     pub fn text(&mut self, content: &str) {
         if content.is_empty() || self.end.is_some() {
             return;
         }
         self.meter.add(content.len());
+        match &mut self.filter {
+            None => self.say(content),
+            Some(filter) => {
+                let said = filter.push(content);
+                self.say(&said);
+            }
+        }
+    }
+
+    /// What the filter held back: the text ends here, or pauses.
+    fn say_the_rest(&mut self) {
+        if let Some(filter) = &mut self.filter {
+            let said = filter.finish();
+            self.say(&said);
+        }
+    }
+
+    fn say(&mut self, content: &str) {
+        if content.is_empty() {
+            return;
+        }
         self.delivered = true;
         let usage = Some(self.meter.running());
         self.out.reserve(content.len() + EVENT_OVERHEAD_BYTES);
@@ -68,6 +100,7 @@ impl Transcript {
         if self.end.is_some() || (id.is_none() && name.is_none() && arguments.is_empty()) {
             return;
         }
+        self.say_the_rest();
         self.meter.add(name.map_or(0, str::len) + arguments.len());
         self.delivered = true;
         self.called_a_tool = true;
@@ -102,6 +135,7 @@ impl Transcript {
         if self.end.is_some() {
             return;
         }
+        self.say_the_rest();
         // Several servers say "stop" after a tool call; the caller must know that it is asked to act.
         let finish_reason = match self.finish_reason {
             None | Some("stop") if self.called_a_tool => "tool_calls",
@@ -124,6 +158,7 @@ impl Transcript {
             return;
         }
         if self.delivered {
+            self.say_the_rest();
             let event = Event::Error {
                 code: Cow::Borrowed(failure.code()),
                 message: Cow::Borrowed(failure.message()),

@@ -95,6 +95,10 @@ pub(crate) struct Answer {
 
 impl House {
     pub(crate) async fn open() -> Self {
+        Self::open_with(Arc::new(finn::NoAgents)).await
+    }
+
+    pub(crate) async fn open_with(agents: Arc<dyn finn::AgentSource>) -> Self {
         let signer = Signer::new("key-1");
         let keys = KeyServer::start(Keys::Set { etag: "\"1\"".into(), keys: vec![signer.jwk()] }).await;
         let (first, second, claude) =
@@ -116,7 +120,8 @@ impl House {
             clock: clock.clone(),
             render_metrics: Some(Arc::new(|| "finn_up 1\n".to_owned())),
         };
-        let engine = Engine::new(settings, Arc::new(MemoryReplay::new()), Arc::new(queue)).unwrap();
+        let engine =
+            Engine::with_agents(settings, Arc::new(MemoryReplay::new()), Arc::new(queue), agents).unwrap();
         engine.jwks().revalidate().await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test's helper is a failed test")]
 
+mod agents;
 mod answers;
 mod chunking;
 mod contract;
@@ -9,5 +10,6 @@ mod fake_keys;
 mod fake_provider;
 mod house;
 mod keys;
+mod narration;
 mod tokens;
 mod vanished;

@@ -10,7 +10,7 @@
 
 /// The forbidden terms, word by word and in lower case, and what is said instead. Of two that fit, the longer one wins.
 /// No word of a replacement stands in a term, so a replacement never makes a new one; each takes the same article.
-const TERMS: &[(&[&str], &str)] = &[
+pub const TERMS: &[(&[&str], &str)] = &[
     (&["persona"], "character"),
     (&["personas"], "characters"),
     (&["entity"], "individual"),

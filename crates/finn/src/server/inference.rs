@@ -1,4 +1,4 @@
-//! `POST /api/v1/inference`: token, body, model, stream — in this order.
+//! `POST /api/v1/inference`: token, body, who speaks, model, stream — in this order.
 //!
 //! The body is read only after the token was found good, so a stranger's megabytes are never held.
 
@@ -19,6 +19,7 @@ use super::reply::{self, Reply};
 use super::routes::request_id;
 use crate::answer::{Answer, NO_PERSONALITY, Ticket, Trailer};
 use crate::engine::{Engine, Started};
+use crate::failure::Failure;
 use crate::verifier::Caller;
 
 /// A conversation with pictures fits; freeside's own limit lies below it.
@@ -50,11 +51,20 @@ pub(super) async fn handle(engine: &Arc<Engine>, request: Request<Incoming>) -> 
         let detail = "The engine has as many answers in flight as it can hold. Try again shortly.";
         return reply::problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail, &request_id);
     };
-    let question = match read(body).await {
+    let mut question = match read(body).await {
         Ok(question) => question,
         Err(bad) => return reply::problem(bad.status, bad.code, &bad.detail, &request_id),
     };
-    match engine.start(&caller, &question, began).await {
+    let started = async {
+        let speaker = engine.agents.speaker(&caller.nft_id).await?;
+        if let Some(speaker) = &speaker {
+            speaker.dress(&mut question);
+        }
+        let started = engine.start(&caller, &question, speaker.as_deref(), began).await?;
+        let personality_id = speaker.map_or_else(|| NO_PERSONALITY.to_owned(), |speaker| speaker.id.clone());
+        Ok::<_, Failure>((started, personality_id))
+    };
+    match started.await {
         Err(failure) => {
             metrics::counter!("finn_errors_total", "code" => failure.code()).increment(1);
             tracing::warn!(
@@ -65,17 +75,18 @@ pub(super) async fn handle(engine: &Arc<Engine>, request: Request<Incoming>) -> 
             );
             reply::failed(&failure, &request_id)
         }
-        Ok(started) => {
+        Ok((started, personality_id)) => {
             drop(question);
             let trailer = if takes_trailers(&head.headers) { Trailer::Wanted } else { Trailer::Unwanted };
             let mut response = Response::new(());
-            *response.headers_mut() = answer_head(&started, &caller, &request_id, trailer);
+            *response.headers_mut() = answer_head(&started, &caller, &request_id, &personality_id, trailer);
             let ticket = Ticket {
                 sink: Arc::clone(&engine.usage),
                 reservation: caller.budget_reservation_id,
                 jti: caller.jti,
                 pool: started.pool.as_str(),
                 model: started.model.clone(),
+                personality_id,
                 began,
             };
             response.map(|()| Reply::Answer(Box::new(Answer::new(started, ticket, trailer, in_flight))))
@@ -149,7 +160,13 @@ fn takes_trailers(request: &HeaderMap) -> bool {
     words.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case("trailers"))
 }
 
-fn answer_head(started: &Started, caller: &Caller, request_id: &str, trailer: Trailer) -> HeaderMap {
+fn answer_head(
+    started: &Started,
+    caller: &Caller,
+    request_id: &str,
+    personality_id: &str,
+    trailer: Trailer,
+) -> HeaderMap {
     /// Ids were checked to be visible ASCII when they came in.
     fn text(value: &str) -> HeaderValue {
         HeaderValue::from_str(value).expect("visible ASCII stands in a header")
@@ -160,7 +177,7 @@ fn answer_head(started: &Started, caller: &Caller, request_id: &str, trailer: Tr
     let mut add = |name: &'static str, value| head.insert(HeaderName::from_static(name), value);
     add(headers::POOL_USED, HeaderValue::from_static(started.pool.as_str()));
     add(headers::MODEL_USED, text(&started.model));
-    add(headers::PERSONALITY_ID, HeaderValue::from_static(NO_PERSONALITY));
+    add(headers::PERSONALITY_ID, text(personality_id));
     add(headers::REQUEST_ID, text(request_id));
     add(headers::BUDGET_RESERVATION_ID, text(&caller.budget_reservation_id));
     add(headers::CONTRACT_VERSION, HeaderValue::from_static(CONTRACT_VERSION));
