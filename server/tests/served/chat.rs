@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use identity::{Secret, Session, SessionSecrets, Sessions, Tickets};
 use serde_json::{Value, json};
-use testing::books;
 use testing::served::{Launch, Served, until};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
