@@ -10,6 +10,7 @@ mod agents;
 mod anthropic;
 mod body;
 mod caller;
+mod chat;
 mod conversation;
 mod cookies;
 mod exchange;
@@ -36,6 +37,7 @@ mod shared;
 mod siwe;
 mod stream;
 mod webhook;
+mod ws;
 
 use std::sync::Arc;
 
@@ -54,6 +56,7 @@ use crate::config::Networks;
 
 pub use self::caller::OperatorToken;
 pub use self::ops::Check;
+pub use self::ws::{Sockets, Timings};
 
 /// What the doors need; the server fills it once.
 ///
@@ -81,6 +84,10 @@ pub struct AppState {
     pub version: &'static str,
     /// Wallets, and how they sign in.
     pub sign_in: SignIn,
+    /// What opens a socket for one of them.
+    pub tickets: identity::Tickets,
+    /// The sockets of this process.
+    pub sockets: Sockets,
     /// Who may sign up as a developer.
     pub sign_up: SignUp,
 }
@@ -121,6 +128,8 @@ pub(crate) struct App {
     public_url: String,
     version: &'static str,
     ipn_secret: Option<IpnSecret>,
+    tickets: identity::Tickets,
+    sockets: Sockets,
     sign_in: SignIn,
     sign_up: SignUp,
     origins: origins::Origins,
@@ -161,6 +170,12 @@ fn table() -> Vec<Row> {
         row(Method::POST,   "/api/v1/inference",               Yes, native::ACCESS,     post(native::inference)),
         row(Method::POST,   "/api/agents/invoke",              Yes, native::ACCESS,     post(native::invoke)),
         row(Method::GET,    "/api/v1/agents/{slug}/{token}",   Yes, Anyone,             get(agents::read)),
+        row(Method::GET,    "/api/v1/agents/{slug}/{token}/history",     Yes, Anyone,            get(chat::history)),
+        row(Method::GET,    "/api/v1/agents/{slug}/{token}/sharing",     Yes, chat::ACCESS,      get(chat::sharing)),
+        row(Method::PUT,    "/api/v1/agents/{slug}/{token}/sharing",     Yes, chat::ACCESS,      put(chat::share)),
+        row(Method::POST,   "/api/v1/chat/{request_id}/feedback",        Yes, chat::ACCESS,      post(chat::feedback)),
+        row(Method::POST,   "/api/v1/ws/ticket",               Yes, chat::ACCESS,       post(chat::ticket)),
+        row(Method::GET,    "/ws/chat",                        No,  Anyone,             get(ws::connect)),
         row(Method::POST,   "/api/v1/developers/register",     Yes, accounts::REGISTER, post(accounts::register)),
         row(Method::POST,   "/api/v1/developers/upgrade",      Yes, accounts::UPGRADE,  post(accounts::upgrade)),
         row(Method::GET,    "/api/v1/usage",                   Yes, accounts::READ,     get(accounts::usage)),
@@ -227,6 +242,8 @@ pub fn router(state: AppState) -> Router {
         public_url: state.public_url,
         version: state.version,
         ipn_secret: state.ipn_secret,
+        tickets: state.tickets,
+        sockets: state.sockets,
         bodies: body::Budget::new(),
         gate: gate::Gate::default(),
     });

@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use types::Clock;
 
 use crate::config::{Role, Roles, Settings};
+use crate::routes::{Sockets, Timings};
 
 pub use commands::{admin_key, flags, grant, migrate, seed, set_flag};
 pub use database::MIGRATOR;
@@ -92,8 +93,11 @@ pub async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
         jobs::start(&mut jobs, &settings, &roles, core, books);
     }
     if let (Some(listener), Some(core)) = (gateway_socket, &core) {
-        let router = gateway::router(&settings, core, &metrics, addresses.gateway);
-        tasks.spawn(http::serve(listener, router, stopped(stop.clone())));
+        let sockets = Sockets::new(Timings::default());
+        let router = gateway::router(&settings, core, &metrics, addresses.gateway, sockets.clone());
+        let ctx = std::sync::Arc::clone(&core.ctx);
+        let drain = async move |within| sockets.drain(&ctx, within).await;
+        tasks.spawn(http::serve(listener, router, drain, stopped(stop.clone())));
     }
     let demo = match &core {
         Some(core) if roles.has(Role::Gateway) => welcome::demo(&settings, &core.ctx).await?,

@@ -23,11 +23,13 @@ pub enum Flag {
     CryptoPayments,
     /// Developers may sign up and make keys. Off: no new key; old ones work on.
     ApiKeys,
+    /// People may chat on the web. Off: no new question, no new socket; answers that run go on.
+    WebChat,
 }
 
 impl Flag {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 2] = [Self::CryptoPayments, Self::ApiKeys];
+    pub const ALL: [Self; 3] = [Self::CryptoPayments, Self::ApiKeys, Self::WebChat];
 
     /// Its name in the table, on the command line and on the wire.
     #[must_use]
@@ -35,6 +37,7 @@ impl Flag {
         match self {
             Self::CryptoPayments => "crypto_payments",
             Self::ApiKeys => "api_keys",
+            Self::WebChat => "web_chat",
         }
     }
 
@@ -44,6 +47,7 @@ impl Flag {
         match self {
             Self::CryptoPayments => "FEATURE_CRYPTO_PAYMENTS_ENABLED",
             Self::ApiKeys => "FEATURE_API_KEYS_ENABLED",
+            Self::WebChat => "FEATURE_WEB_CHAT_ENABLED",
         }
     }
 
@@ -51,6 +55,7 @@ impl Flag {
         match self {
             Self::CryptoPayments => 0,
             Self::ApiKeys => 1,
+            Self::WebChat => 2,
         }
     }
 }
@@ -63,7 +68,7 @@ impl std::fmt::Display for Flag {
 
 /// A text that names no switch.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no switch \"{0}\"; there are crypto_payments and api_keys")]
+#[error("there is no switch \"{0}\"; there are crypto_payments, api_keys and web_chat")]
 pub struct UnknownFlag(String);
 
 impl FromStr for Flag {
@@ -83,16 +88,19 @@ pub struct FirstValues {
     pub crypto_payments: bool,
     /// Of [`Flag::ApiKeys`].
     pub api_keys: bool,
+    /// Of [`Flag::WebChat`].
+    pub web_chat: bool,
 }
 
 impl FirstValues {
     /// Everything on, as in development.
-    pub const ALL_ON: Self = Self { crypto_payments: true, api_keys: true };
+    pub const ALL_ON: Self = Self { crypto_payments: true, api_keys: true, web_chat: true };
 
     fn of(self, flag: Flag) -> bool {
         match flag {
             Flag::CryptoPayments => self.crypto_payments,
             Flag::ApiKeys => self.api_keys,
+            Flag::WebChat => self.web_chat,
         }
     }
 }
@@ -232,7 +240,7 @@ mod tests {
     async fn the_table_goes_before_the_environment_in_every_process_that_looks() {
         let database = TestDatabase::new().await;
         let clock = Clock::system();
-        let off = FirstValues { crypto_payments: false, api_keys: true };
+        let off = FirstValues { crypto_payments: false, api_keys: true, web_chat: true };
         let (one, other) = (Flags::new(off), Flags::new(off));
         assert!(!one.is_on(Flag::CryptoPayments) && one.is_on(Flag::ApiKeys));
         set(&database.pool, &clock, Flag::CryptoPayments, Turn::On, "operator", "opening")

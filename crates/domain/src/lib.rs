@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod admin;
 pub mod agent;
 pub mod caps;
+pub mod chat;
 pub mod community;
 pub mod demo;
 pub mod engine;
@@ -56,4 +57,6 @@ pub struct Ctx {
     pub sandbox: sandbox::Minted,
     /// Agents that were read lately.
     pub agents: agent::Known,
+    /// Chat turns that run in this process.
+    pub chat: chat::Running,
 }

@@ -46,13 +46,8 @@ pub async fn budget(
     Ok(ledger::report::budget(&mut connection, community).await?)
 }
 
-/// The key's account, live.
-pub async fn balance(ctx: &Ctx, key: &ApiKey) -> anyhow::Result<Option<Balance>> {
-    balance_of(ctx, account_of(key)).await
-}
-
 /// An account, live.
-pub async fn balance_of(ctx: &Ctx, account: AccountKey) -> anyhow::Result<Option<Balance>> {
+pub async fn balance(ctx: &Ctx, account: AccountKey) -> anyhow::Result<Option<Balance>> {
     let mut connection = ctx.db.acquire().await?;
     Ok(ledger::report::balance(&mut connection, account).await?)
 }

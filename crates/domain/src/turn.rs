@@ -95,6 +95,24 @@ struct Turn {
     held: i64,
     body: Bytes,
     admission: Option<Admission>,
+    stop: Option<Stopper>,
+}
+
+/// The end of the rope at which a noted turn is stopped.
+type Stopper = oneshot::Receiver<&'static str>;
+
+/// Resolves with the word that stops the turn; never for one that nobody can stop.
+async fn pulled(stop: &mut Option<Stopper>) -> &'static str {
+    match stop {
+        Some(rope) => match rope.await {
+            Ok(code) => code,
+            Err(_) => {
+                *stop = None; // nobody holds it any more
+                std::future::pending().await
+            }
+        },
+        None => std::future::pending().await,
+    }
 }
 
 /// Who asks, and who pays for it: all that a turn has to know of its caller.
@@ -117,10 +135,34 @@ impl<'a> Asker<'a> {
     }
 }
 
+/// A turn that somebody has written down before it begins, and may stop.
+#[derive(Debug)]
+pub struct Noted {
+    /// The turn's id, which its hold will have: a UUIDv7 of this hour, so that the sweep finds it.
+    pub id: ReservationId,
+    /// Stops the turn: what was delivered is charged, and the last piece is [`Piece::Broken`] with the code that was
+    /// sent. Before the first token it is a refusal, and nothing is charged. Dropping the other end stops nothing.
+    pub stop: oneshot::Receiver<&'static str>,
+}
+
 /// Starts a turn and returns once a provider has answered and the hold is committed.
 ///
 /// Dropping the future, at any point, ends the turn: the hold is released, or settled for what was delivered.
 pub async fn start(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask) -> Result<Started, Refusal> {
+    begin(ctx, asker, ask, None).await
+}
+
+/// [`start`], for a turn that was written down.
+pub async fn start_noted(
+    ctx: &Arc<Ctx>,
+    asker: Asker<'_>,
+    ask: Ask,
+    noted: Noted,
+) -> Result<Started, Refusal> {
+    begin(ctx, asker, ask, Some(noted)).await
+}
+
+async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>) -> Result<Started, Refusal> {
     let target = Target::parse(&ctx.catalog, &ask.model)
         .ok_or_else(|| Refusal::UnknownModel { name: ask.model.clone() })?;
     let nft_id = agent_of(ctx, asker, &target, &ask).await?;
@@ -139,7 +181,10 @@ pub async fn start(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask) -> Result<Started
         clamp(ctx, asker.account, &mut worst).await?;
     }
 
-    let reservation_id = ReservationId(ctx.clock.uuid_v7());
+    let (reservation_id, stop) = match noted {
+        Some(noted) => (noted.id, Some(noted.stop)),
+        None => (ReservationId(ctx.clock.uuid_v7()), None),
+    };
     let asked = match ask.pool {
         Some(pool) => format!("{} in {pool}", ask.model),
         None => ask.model.clone(),
@@ -165,6 +210,7 @@ pub async fn start(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask) -> Result<Started
         worst,
         body,
         admission,
+        stop,
     };
 
     let (begun, beginning) = oneshot::channel();
@@ -194,7 +240,7 @@ struct Begin {
 type Begun = oneshot::Sender<Result<Begin, Refusal>>;
 
 impl Turn {
-    async fn run(self, mut begun: Begun, events: mpsc::Sender<Vec<Piece>>) {
+    async fn run(mut self, mut begun: Begun, events: mpsc::Sender<Vec<Piece>>) {
         let _place = Place::take(&self.ctx, self.passenger.reservation_id);
         if let Err(refusal) = self.hold().await {
             let _ = begun.send(Err(refusal));
@@ -207,6 +253,8 @@ impl Turn {
             tokio::select! {
                 opened = open => Some(opened),
                 () = begun.closed() => None,
+                // Dropping `begun` without a word is the refusal that whoever pulled the rope expects.
+                _ = pulled(&mut self.stop) => None,
             }
         };
         match opened {
@@ -356,7 +404,7 @@ async fn admit(ctx: &Arc<Ctx>, key: &Arc<ApiKey>, worst: &WorstCase) -> Result<A
 
 /// Lowers `max_tokens` to what the balance pays for, when the caller opted in.
 async fn clamp(ctx: &Ctx, account: AccountKey, worst: &mut WorstCase) -> Result<(), Refusal> {
-    let balance = reports::balance_of(ctx, account).await.map_err(Refusal::unread)?;
+    let balance = reports::balance(ctx, account).await.map_err(Refusal::unread)?;
     let available = MicroUsd(balance.map_or(0, |balance| balance.available));
     let affordable = worst.affordable(available);
     if affordable > 0 {

@@ -6,6 +6,7 @@
 //! * [`siwe`]: the message that a wallet signs (EIP-4361), [`nonces`]: the number in it that works once.
 //! * [`sessions`]: wallets that signed in; [`handoff`]: how a session gets into the frame that asked for it.
 //! * [`service_keys`]: the ES256 keys of the service-to-service contract (SPEC §4) and their public JWKS.
+//! * [`tickets`]: one-time tickets that open a socket for a session (SPEC §8).
 //!
 //! What always holds: a key's plain text lives no longer than the request that carries it, and nothing here prints a
 //! secret. What is deliberately absent: HTTP, the environment (settings are passed in), money, and any other clock
@@ -25,6 +26,7 @@ pub mod secret;
 pub mod service_keys;
 pub mod sessions;
 pub mod siwe;
+pub mod tickets;
 
 pub use handoff::{HandoffFault, Handoffs};
 pub use key_text::KeyKind;
@@ -38,3 +40,4 @@ pub use service_keys::{Jwks, ServiceKeyError, ServiceKeyStatus, ServiceKeys};
 pub use sessions::{
     NewSession, Session, SessionId, SessionRefusal, SessionRow, SessionSecretFault, SessionSecrets, Sessions,
 };
+pub use tickets::{Redeemed, TicketError, Tickets};

@@ -72,6 +72,24 @@ async fn renew(pool: &PgPool, id: i32, life: Duration) -> Result<(), sqlx::Error
     Ok(())
 }
 
+/// Those of `owners` whose lease has run out: nothing of theirs runs any more. One that nobody knows counts as dead.
+pub async fn dead_among(pool: &PgPool, owners: &[OwnerId]) -> Result<Vec<OwnerId>, sqlx::Error> {
+    if owners.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut ids: Vec<i32> = owners.iter().map(|owner| owner.0).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let dead: Vec<i32> = sqlx::query_scalar(
+        "select id from unnest($1::int[]) id where not exists (
+           select from owner where owner.id = id.id and owner.lease_until >= now())",
+    )
+    .bind(ids)
+    .fetch_all(pool)
+    .await?;
+    Ok(dead.into_iter().map(OwnerId).collect())
+}
+
 /// Gives back the open holds of owners whose lease has run out. Returns how many; each is an anomaly in the log.
 pub async fn sweep_dead_owners(pool: &PgPool, ledger: &Ledger) -> Result<u64, sqlx::Error> {
     let dead = sqlx::query!(

@@ -42,7 +42,7 @@ pub use audit_line::{canonical as canonical_audit_line, hash as audit_hash};
 pub use check::{Difference, check_community, check_everything};
 pub use grant::{grant, grant_lot};
 pub use guard::{Checker, Pass};
-pub use lease::{Lease, first_id_at, open_holds, sweep_dead_owners};
+pub use lease::{Lease, dead_among, first_id_at, open_holds, sweep_dead_owners};
 pub use model::*;
 #[doc(hidden)]
 pub use observe::{Observation, Observer};

@@ -168,6 +168,48 @@ pub async fn tokens_of_key(
     .await
 }
 
+/// Where one hold stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldEnd {
+    /// Open still.
+    Open,
+    /// Charged.
+    Charged {
+        /// Micro-USD.
+        amount: i64,
+        /// Prompt tokens.
+        tokens_in: i64,
+        /// Completion tokens.
+        tokens_out: i64,
+    },
+    /// Given back, by its owner or by the sweep.
+    GivenBack,
+}
+
+/// Where a hold stands; `None`: nothing was ever set aside under this id.
+pub async fn hold_end(
+    connection: &mut PgConnection,
+    community: CommunityId,
+    id: types::ReservationId,
+) -> Result<Option<HoldEnd>, sqlx::Error> {
+    let row: Option<(i16, Option<i64>, Option<i64>, Option<i64>)> = sqlx::query_as(
+        "select state, charged, tokens_in, tokens_out from hold where community_id = $1 and id = $2",
+    )
+    .bind(community.0)
+    .bind(id.0)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|(state, charged, tokens_in, tokens_out)| match (state, charged) {
+        (0, _) => HoldEnd::Open,
+        (_, Some(amount)) => HoldEnd::Charged {
+            amount,
+            tokens_in: tokens_in.unwrap_or(0),
+            tokens_out: tokens_out.unwrap_or(0),
+        },
+        (_, None) => HoldEnd::GivenBack,
+    }))
+}
+
 /// Whether the account ever got a lot of one of these origins.
 pub async fn has_lot(
     connection: &mut PgConnection,

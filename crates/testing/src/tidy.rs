@@ -79,12 +79,15 @@ const TABLES: &[(&str, &[&str])] = &[
             "violation",
         ],
     ),
-    ("identity", &["api_key", "changes", "handoff", "siwe_nonce", "wallet_session"]),
+    ("identity", &["api_key", "changes", "handoff", "siwe_nonce", "wallet_session", "ws_ticket"]),
     (
         "domain",
         &[
             "admin_action",
             "agent",
+            "chat_chunk",
+            "chat_share",
+            "chat_turn",
             "collection",
             "community",
             "community_admin",

@@ -90,6 +90,7 @@ impl Settings {
                     .optional("FEATURE_CRYPTO_PAYMENTS_ENABLED")
                     .map_or(!is_production, |Flag(on)| on),
                 api_keys: values.optional("FEATURE_API_KEYS_ENABLED").map_or(!is_production, |Flag(on)| on),
+                web_chat: values.optional("FEATURE_WEB_CHAT_ENABLED").map_or(!is_production, |Flag(on)| on),
             },
             warnings: Vec::new(),
             given: values.overview(),

@@ -179,11 +179,17 @@ pub struct Features {
     pub crypto_payments: bool,
     /// Developers may sign up and make keys.
     pub api_keys: bool,
+    /// People may chat on the web.
+    pub web_chat: bool,
 }
 
 impl From<Features> for domain::flags::FirstValues {
     fn from(features: Features) -> Self {
-        Self { crypto_payments: features.crypto_payments, api_keys: features.api_keys }
+        Self {
+            crypto_payments: features.crypto_payments,
+            api_keys: features.api_keys,
+            web_chat: features.web_chat,
+        }
     }
 }
 
@@ -226,6 +232,7 @@ impl Settings {
         match name {
             "FEATURE_API_KEYS_ENABLED" => self.features.api_keys,
             "FEATURE_CRYPTO_PAYMENTS_ENABLED" => self.features.crypto_payments,
+            "FEATURE_WEB_CHAT_ENABLED" => self.features.web_chat,
             name => self.given.contains_key(name),
         }
     }

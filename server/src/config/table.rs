@@ -398,10 +398,11 @@ pub const TABLE: &[Variable] = &[
     .turns_on("new orders", "payments of old orders still credit"),
     Variable::switch("FEATURE_API_KEYS_ENABLED", "Developers may sign up and make keys. Off: no new key; old ones work on.")
         .turns_on("sign-up and new API keys", "existing keys work on"),
+    Variable::switch("FEATURE_WEB_CHAT_ENABLED", "Widget, chat pages and sockets answer. Off: no new question; answers that run go on.")
+        .turns_on("the web chat", "the API answers as ever"),
     Variable::reserved("NATS_URL", Kind::NatsUrl, "usage reports", "NATS with JetStream; several servers with commas.")
         .secret()
         .example("nats://127.0.0.1:4222"),
-    Variable::reserved("FEATURE_WEB_CHAT_ENABLED", Kind::Flag, "web chat", "Widget, chat pages and sockets answer.").example("true"),
     Variable::reserved("FEATURE_PERSONALITY_ROUTING_ENABLED", Kind::Flag, "personalities", "An agent's personality chooses the pool.").example("true"),
     Variable::reserved("FEATURE_DISCORD_THREADS_ENABLED", Kind::Flag, "the Discord bot", "The bot opens threads.").example("true"),
     Variable::reserved("FEATURE_X402_ENABLED", Kind::Flag, "x402", "Requests may be paid one by one.").example("true"),

@@ -15,7 +15,7 @@ use super::{App, shared};
 /// The switches.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FlagList {
-    /// By name, whether it is on: `crypto_payments`, `api_keys`.
+    /// By name, whether it is on: `crypto_payments`, `api_keys`, `web_chat`.
     flags: BTreeMap<&'static str, bool>,
 }
 

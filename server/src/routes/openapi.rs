@@ -15,8 +15,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::plain::{self, escape};
 use super::{
-    App, accounts, admin, agents, anthropic, flags, keys, models, native, openai, ops, orders, sessions,
-    siwe, webhook,
+    App, accounts, admin, agents, anthropic, chat, flags, keys, models, native, openai, ops, orders,
+    sessions, siwe, webhook,
 };
 
 #[derive(OpenApi)]
@@ -30,6 +30,7 @@ use super::{
     paths(
         openai::chat_completions, models::list, models::one, anthropic::messages, anthropic::count_tokens,
         native::inference, native::invoke, agents::read,
+        chat::history, chat::sharing, chat::share, chat::feedback, chat::ticket,
         accounts::register, accounts::upgrade, accounts::usage, accounts::budget,
         keys::create, keys::list, keys::revoke, keys::rotate,
         siwe::read_nonce, siwe::nonce, siwe::verify, siwe::session, siwe::logout,
@@ -44,6 +45,7 @@ use super::{
         (name = "openai", description = "OpenAI's dialect"),
         (name = "anthropic", description = "Anthropic's dialect"),
         (name = "native", description = "Our own inference doors"),
+        (name = "chat", description = "The web chat: what was said, who may read it, and tickets for its socket `/ws/chat`"),
         (name = "developers", description = "Sign-up, upgrade, usage and budget"),
         (name = "keys", description = "API keys"),
         (name = "sign-in", description = "Signing in with a wallet, and its sessions"),

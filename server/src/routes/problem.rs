@@ -57,6 +57,8 @@ kinds! {
     RATE_LIMITED "rate-limited" 429 "Too many requests",
     SIGN_UP_OFF "sign-up-off" 503 "Sign-up and new keys are switched off",
     BAD_SIGNATURE "bad-signature" 401 "The notice's signature does not fit",
+    WEB_CHAT_OFF "web-chat-off" 503 "The web chat is switched off",
+    RESTARTING "restarting" 503 "This server is restarting",
     PAYMENTS_OFF "payments-off" 503 "Buying credits is switched off",
     PAYMENTS_UNAVAILABLE "payments-unavailable" 503 "The payment processor cannot be asked now",
     UNKNOWN_PACK "pack-not-found" 404 "There is no such pack",
@@ -295,6 +297,26 @@ impl Shape {
     /// The caller may not do this, whatever its scopes.
     pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(FORBIDDEN, detail).retry(Retry::Useless)
+    }
+
+    /// A page that is none of ours.
+    pub(crate) fn foreign_origin() -> Self {
+        let detail =
+            "A socket is opened by a page of this server, whose origin the Origin header names exactly.";
+        Self::new(FORBIDDEN, detail).retry(Retry::Useless)
+    }
+
+    /// The web chat is switched off.
+    pub(crate) fn web_chat_off() -> Self {
+        let detail =
+            "The web chat is switched off here for now. Answers that run go on, and the API answers as ever.";
+        Self::new(WEB_CHAT_OFF, detail).retry(Retry::Useless)
+    }
+
+    /// This process stops, and another one answers.
+    pub(crate) fn restarting() -> Self {
+        let detail = "This server is restarting. Connect again in a moment.";
+        Self::new(RESTARTING, detail).retry(Retry::after_seconds(1))
     }
 
     /// A notice that is not the vendor's.

@@ -8,6 +8,7 @@ use axum::Router;
 use domain::flags::{Flag, Flags};
 use identity::{
     Handoffs, KeyRing, Limits, Nonces, Peppers, ServiceKeyError, ServiceKeys, SessionSecrets, Sessions,
+    Tickets,
 };
 use ledger::{Lease, Ledger, Writers};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -17,7 +18,7 @@ use types::Clock;
 use super::database::{self, Books, MIGRATOR};
 use super::payments::Payments;
 use crate::config::{self, Environment, Settings};
-use crate::routes::{self, AppState, Check, OperatorToken, SignIn, SignUp};
+use crate::routes::{self, AppState, Check, OperatorToken, SignIn, SignUp, Sockets};
 
 /// The domain of this process and what keeps it alive.
 pub(crate) struct Core {
@@ -96,6 +97,7 @@ pub(crate) async fn core(
         live: domain::turn::Live::default(),
         sandbox: domain::sandbox::Minted::default(),
         agents: domain::agent::Known::default(),
+        chat: domain::chat::Running::default(),
     };
     let sign_in = sign_in(settings, books, clock)?;
     let ipn_secret = reach.payments.ipn_secret;
@@ -156,6 +158,7 @@ pub(crate) fn router(
     core: &Core,
     metrics: &PrometheusHandle,
     bound: SocketAddr,
+    sockets: Sockets,
 ) -> Router {
     routes::router(AppState {
         ctx: Arc::clone(&core.ctx),
@@ -168,6 +171,8 @@ pub(crate) fn router(
         public_url: settings.public_url_at(bound).trim_end_matches('/').to_owned(),
         version: env!("CARGO_PKG_VERSION"),
         sign_in: core.sign_in.clone(),
+        tickets: Tickets::new(core.ctx.db.clone(), core.ctx.clock.clone()),
+        sockets,
         sign_up: match settings.environment {
             Environment::Development => SignUp::Anyone,
             Environment::Production => SignUp::WalletsOnly,

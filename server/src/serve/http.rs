@@ -10,9 +10,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower_service::Service;
 
@@ -29,9 +28,14 @@ const HEADERS_AT_MOST: usize = 100;
 /// After a failed accept (no file descriptors left): let others close first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `shutdown` resolves, then drains.
-pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
-    let graceful = GracefulShutdown::new();
+/// Serves until `shutdown` resolves, then drains: requests and sockets side by side.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    drain: impl AsyncFnOnce(Duration),
+    shutdown: impl Future<Output = ()>,
+) {
+    let (stopping, stop) = watch::channel(false);
     let places = Arc::new(Semaphore::new(descriptors::for_callers(CONNECTIONS_AT_MOST)));
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -62,19 +66,36 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: impl 
             .header_read_timeout(HEADER_READ)
             .max_header_size(HEADER_BYTES_AT_MOST)
             .max_headers(HEADERS_AT_MOST)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let mut stop = stop.clone();
         connections.spawn(async move {
-            if let Err(error) = connection.await {
+            let mut connection = std::pin::pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = asked_to_stop(&mut stop) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended early");
             }
             drop(place);
         });
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+    stopping.send_replace(true);
+    // Sockets have left their connections behind; they drain beside them.
+    let requests = async { while connections.join_next().await.is_some() {} };
+    let (requests, ()) = tokio::join!(tokio::time::timeout(DRAIN, requests), drain(DRAIN));
+    if requests.is_err() {
         tracing::warn!("answers were still streaming at the end of the drain and are cut");
     }
+}
+
+async fn asked_to_stop(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stopping| *stopping).await;
 }
 
 async fn answer(

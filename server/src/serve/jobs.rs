@@ -54,6 +54,11 @@ pub(crate) fn start(tasks: &mut JoinSet<()>, settings: &Settings, roles: &Roles,
     every(tasks, FLAGS, ctx, |ctx| async move { Ok(ctx.flags.follow(&ctx.db).await?) });
     if roles.has(Role::Gateway) {
         every(tasks, FOLLOW, ctx, |ctx| async move { Ok(ctx.keys.poll_changes().await?) });
+        every(tasks, FOLLOW, ctx, |ctx| async move { Ok(domain::chat::follow_cancels(&ctx).await?) });
+        every(tasks, SWEEP.min(settings.lease / 2), ctx, |ctx| async move {
+            domain::chat::recover(&ctx).await?;
+            Ok(())
+        });
         let sessions = core.sign_in.sessions.clone();
         every(tasks, FOLLOW, ctx, move |_| {
             let sessions = sessions.clone();

@@ -9,17 +9,17 @@ use axum::serve::ListenerExt as _;
 use domain::Ctx;
 use identity::{
     ApiKey, Handoffs, KeyKind, KeyLimits, KeyRequest, KeyRing, Limits, Nonces, Peppers, Scopes, Secret,
-    ServiceKeys, SessionSecrets, Sessions,
+    ServiceKeys, SessionSecrets, Sessions, Tickets,
 };
 use ledger::{AccountKey, Ledger, Op, Source};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use pay::notice::IpnSecret;
 use pay::nowpayments::Client;
 use pay::simulator::{self, Running, Simulator};
-use server::routes::{AppState, Check, OperatorToken, SignIn, SignUp, router};
+use server::routes::{AppState, Check, OperatorToken, SignIn, SignUp, Sockets, Timings, router};
 use testing::postgres::TestDatabase;
 use time::OffsetDateTime;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 use types::catalog::{Catalog, DEFAULT_TOML};
 use types::{AccountId, Clock, CommunityId, LotId, MicroUsd};
@@ -43,6 +43,10 @@ pub(crate) struct House {
     pub(crate) ipn_secret: IpnSecret,
     /// Wallets and how they sign in.
     pub(crate) sign_in: SignIn,
+    /// Opens sockets for them.
+    pub(crate) tickets: Tickets,
+    /// The sockets of this house.
+    pub(crate) sockets: Sockets,
     _lease: ledger::Lease,
     _service_keys: tempfile::TempDir,
     _servers: JoinSet<()>,
@@ -50,12 +54,17 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn open() -> Self {
+        Self::open_with(Timings::default()).await
+    }
+
+    /// Whose sockets keep other times.
+    pub(crate) async fn open_with(timings: Timings) -> Self {
         let database = TestDatabase::new().await;
         let clock = Clock::system();
         let catalog = Arc::new(Catalog::parse(DEFAULT_TOML).expect("the default is sound"));
         let folder = tempfile::tempdir().expect("a folder");
         let service_keys = Arc::new(ServiceKeys::bootstrap(folder.path(), clock.clone()).expect("new keys"));
-        let front = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let front = front();
         let back = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = front.local_addr().expect("bound");
         let finn_url = format!("http://{}", back.local_addr().expect("bound"));
@@ -111,6 +120,7 @@ impl House {
             live: domain::turn::Live::default(),
             sandbox: domain::sandbox::Minted::default(),
             agents: domain::agent::Known::default(),
+            chat: domain::chat::Running::default(),
         });
         let secret = Secret::new("a session secret for tests, long enough");
         let secrets = SessionSecrets::new(&secret, None).expect("long enough");
@@ -122,6 +132,8 @@ impl House {
             contracts: None,
             chains: vec![1, 8_453],
         };
+        let tickets = Tickets::new(database.pool.clone(), ctx.clock.clone());
+        let sockets = Sockets::new(timings);
         let app = router(AppState {
             ctx: Arc::clone(&ctx),
             service_keys,
@@ -133,6 +145,8 @@ impl House {
             public_url: format!("http://{address}"),
             version: "0.0.0",
             sign_in: sign_in.clone(),
+            tickets: tickets.clone(),
+            sockets: sockets.clone(),
             sign_up: SignUp::Anyone,
         });
         let service = app.into_make_service_with_connect_info::<SocketAddr>();
@@ -146,6 +160,8 @@ impl House {
             simulator,
             ipn_secret,
             sign_in,
+            tickets,
+            sockets,
             _lease: lease,
             _service_keys: folder,
             _servers: servers,
@@ -234,6 +250,14 @@ impl House {
         };
         self.ctx.keys.create(request).await.expect("a key").secret.reveal().to_owned()
     }
+}
+
+/// Listens with small send buffers: a reader that takes nothing is felt after kilobytes, not after megabytes.
+fn front() -> TcpListener {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_send_buffer_size(16 * 1024).expect("a small buffer");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    socket.listen(1_024).expect("it listens")
 }
 
 /// Who pays, and with which key.

@@ -5,10 +5,12 @@
 
 mod bad_input;
 mod books;
+mod chat;
 mod client;
 mod crash;
 mod cut_client;
 mod embedded;
+mod many_sockets;
 mod money;
 mod payments;
 mod proof;

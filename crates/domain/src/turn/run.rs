@@ -3,13 +3,14 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use ledger::{Answer, Charge, Op, Refusal, SubmitError};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use types::s2s::Usage;
 use types::{MicroUsd, PricePerMillion, failpoint};
 
-use super::{Answering, Piece, Turn};
+use super::{Answering, Piece, Turn, pulled};
 use crate::engine::{Answerer, Broken, End, Read};
 use crate::turn::Finished;
 
@@ -21,6 +22,8 @@ enum Stop {
     Broken(&'static str),
     /// The client left.
     Left,
+    /// Whoever owns the turn stopped it, with this word.
+    Pulled(&'static str),
     /// The hold is used up and could not be extended.
     MoneyEnded(&'static str),
 }
@@ -61,7 +64,7 @@ impl Turn {
         let stop = self.relay(&mut answering, &events, &mut metered).await;
         match stop {
             Stop::End(_) => answering.finish(),
-            Stop::Broken(_) | Stop::Left | Stop::MoneyEnded(_) => answering.cut(),
+            Stop::Broken(_) | Stop::Left | Stop::Pulled(_) | Stop::MoneyEnded(_) => answering.cut(),
         }
         failpoint::reach("turn.before_settle").await;
         let last = match stop {
@@ -91,6 +94,10 @@ impl Turn {
                 let message = "the client left".to_owned();
                 self.break_off(&answering.by, price, &metered, "client_left".to_owned(), message).await
             }
+            Stop::Pulled(code) => {
+                let message = "the answer was stopped: what was delivered is charged".to_owned();
+                self.break_off(&answering.by, price, &metered, code.to_owned(), message).await
+            }
         };
         failpoint::reach("turn.after_settle").await;
         let last = last.unwrap_or_else(|code| Piece::Broken {
@@ -118,11 +125,22 @@ impl Turn {
     ) -> Stop {
         let mut extension: Option<Pin<Box<dyn Future<Output = Extended> + Send>>> = None;
         let mut in_one_go = 0;
-        let mut closed = std::pin::pin!(events.closed());
+        let mut rope = self.stop.take();
+        let mut over = std::pin::pin!(async {
+            tokio::select! {
+                biased;
+                () = events.closed() => Stop::Left,
+                code = pulled(&mut rope) => Stop::Pulled(code),
+            }
+        });
         loop {
             if in_one_go >= PIECES_IN_ONE_GO {
                 in_one_go = 0;
                 tokio::task::yield_now().await;
+                // A provider that never pauses keeps the last arm below from its turn.
+                if let Some(stop) = over.as_mut().now_or_never() {
+                    return stop;
+                }
             }
             let extending = async {
                 match extension.as_mut() {
@@ -148,7 +166,7 @@ impl Turn {
                         (self.covered, self.held) = more;
                     }
                 }
-                () = &mut closed => return Stop::Left,
+                stop = &mut over => return stop,
             }
             let used = u32::try_from(metered.usage.completion_tokens).unwrap_or(u32::MAX);
             while used >= self.covered && self.covered < self.worst.max_tokens {

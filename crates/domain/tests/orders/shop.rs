@@ -71,6 +71,7 @@ impl Shop {
             live: domain::turn::Live::default(),
             sandbox: domain::sandbox::Minted::default(),
             agents: domain::agent::Known::default(),
+            chat: domain::chat::Running::default(),
         };
         Self { ctx, clock, pool, vendor, simulator, secret, database, _service_keys: folder }
     }
