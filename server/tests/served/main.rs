@@ -15,6 +15,7 @@ mod proof;
 mod provider;
 mod revocation;
 mod sdk;
+mod sessions;
 mod stop;
 mod tokens;
 mod two_processes;
