@@ -40,11 +40,11 @@ pub struct Agent {
     pub token_id: String,
     /// What people call it.
     pub name: String,
-    /// A few sentences; may be empty.
+    /// A few sentences as they may be shown; may be empty.
     pub description: String,
     /// A path of ours or a data image.
     pub image: Option<String>,
-    /// Names and values, in the metadata's order.
+    /// Names and values as they may be shown, in the metadata's order.
     pub traits: Vec<(String, String)>,
     /// Its colours.
     pub palette: Palette,
@@ -181,6 +181,7 @@ struct Row {
 impl From<Row> for Agent {
     fn from(row: Row) -> Self {
         let Json(traits) = row.traits;
+        let shown = |(name, value): &(String, String)| (narration::clean(name), narration::clean(value));
         Self {
             palette: Palette::of(&row.slug, &row.token_id, &traits),
             id: row.id,
@@ -191,7 +192,7 @@ impl From<Row> for Agent {
             name: row.name,
             description: narration::clean(&row.description),
             image: row.image,
-            traits,
+            traits: traits.iter().map(shown).collect(),
             version: row.version,
             holder_only: row.holder_only,
             public_history: row.public_history,
