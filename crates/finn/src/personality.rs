@@ -235,6 +235,8 @@ fn keywords(nature: [&'static str; 4], substance: [&'static str; 4], seed: u64) 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use types::catalog::{Catalog, DEFAULT_TOML};
 
     use super::*;
@@ -282,7 +284,7 @@ mod tests {
         );
         assert_eq!(
             personality.archetype,
-            Personality::derive(&AgentRow { overrides: Default::default(), ..row }).archetype
+            Personality::derive(&AgentRow { overrides: BTreeMap::new(), ..row }).archetype
         );
     }
 
