@@ -66,7 +66,10 @@ impl Agent {
 
 /// Agents that this process has read lately.
 #[derive(Debug, Default)]
-pub struct Known(Mutex<HashMap<(String, String), (OffsetDateTime, Arc<Agent>)>>);
+pub struct Known(Mutex<HashMap<Name, (OffsetDateTime, Arc<Agent>)>>);
+
+/// Slug and token.
+type Name = (String, String);
 
 /// The agent of a collection's token; `None`: there is none.
 pub async fn find(ctx: &Ctx, slug: &str, token: &str) -> Result<Option<Arc<Agent>>, sqlx::Error> {
