@@ -192,7 +192,8 @@ pub async fn hold_end(
     community: CommunityId,
     id: types::ReservationId,
 ) -> Result<Option<HoldEnd>, sqlx::Error> {
-    let row: Option<(i16, Option<i64>, Option<i64>, Option<i64>)> = sqlx::query_as(
+    type Row = (i16, Option<i64>, Option<i64>, Option<i64>);
+    let row: Option<Row> = sqlx::query_as(
         "select state, charged, tokens_in, tokens_out from hold where community_id = $1 and id = $2",
     )
     .bind(community.0)

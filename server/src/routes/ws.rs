@@ -55,8 +55,8 @@ impl Default for Timings {
     fn default() -> Self {
         Self {
             heartbeat: Duration::from_secs(30),
-            idle: Duration::from_secs(300),
-            patience: Duration::from_secs(60),
+            idle: Duration::from_mins(5),
+            patience: Duration::from_mins(1),
         }
     }
 }

@@ -18,7 +18,7 @@ use types::Wallet;
 use crate::house::House;
 
 /// How long a frame may take on a machine that compiles beside it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A connection that breaks, with a reset, after so many bytes were read.
 pub(crate) struct Brittle {

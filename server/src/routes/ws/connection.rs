@@ -31,7 +31,7 @@ const FRAMES_AHEAD: usize = 4;
 const WATCHED_AT_MOST: usize = 4;
 /// Frames from a client in a minute, pings and all: four in a second, for a minute long.
 const FRAMES_IN_A_MINUTE: u32 = 240;
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// Why a socket is closed, as the close frame says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
