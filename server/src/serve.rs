@@ -4,6 +4,7 @@
 //! to callers before everything it needs is there. A stop goes the other way: doors close, answers end (at most
 //! `DRAIN`), the ledger answers what it has, and the embedded PostgreSQL stops last. Deliberately absent: rules.
 
+mod agents;
 mod commands;
 mod database;
 mod descriptors;
@@ -28,6 +29,7 @@ use types::Clock;
 use crate::config::{Role, Roles, Settings};
 use crate::routes::{Sockets, Timings};
 
+pub use agents::AgentView;
 pub use commands::{admin_key, flags, grant, migrate, seed, set_flag};
 pub use database::MIGRATOR;
 pub use proof::{check_books, export_audit, resolve_violation, violations};
@@ -85,7 +87,8 @@ pub async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
         tasks.spawn(simulator.serve(stopped(stop.clone())));
     }
     if let Some(listener) = finn_socket {
-        let engine = engine::build(&settings, &clock, addresses.gateway, &metrics).await?;
+        let agents = agents::source(&settings, books.as_ref())?;
+        let engine = engine::build(&settings, &clock, addresses.gateway, &metrics, agents).await?;
         tasks.spawn(finn::serve(finn::Doors { listener, pipes }, engine, stopped(stop.clone())));
     }
     let mut jobs = tokio::task::JoinSet::new();

@@ -40,11 +40,11 @@ pub struct Agent {
     pub token_id: String,
     /// What people call it.
     pub name: String,
-    /// A few sentences; may be empty.
+    /// A few sentences as they may be shown; may be empty.
     pub description: String,
     /// A path of ours or a data image.
     pub image: Option<String>,
-    /// Names and values, in the metadata's order.
+    /// Names and values as they may be shown, in the metadata's order.
     pub traits: Vec<(String, String)>,
     /// Its colours.
     pub palette: Palette,
@@ -66,7 +66,10 @@ impl Agent {
 
 /// Agents that this process has read lately.
 #[derive(Debug, Default)]
-pub struct Known(Mutex<HashMap<(String, String), (OffsetDateTime, Arc<Agent>)>>);
+pub struct Known(Mutex<HashMap<Name, (OffsetDateTime, Arc<Agent>)>>);
+
+/// Slug and token.
+type Name = (String, String);
 
 /// The agent of a collection's token; `None`: there is none.
 pub async fn find(ctx: &Ctx, slug: &str, token: &str) -> Result<Option<Arc<Agent>>, sqlx::Error> {
@@ -181,6 +184,7 @@ struct Row {
 impl From<Row> for Agent {
     fn from(row: Row) -> Self {
         let Json(traits) = row.traits;
+        let shown = |(name, value): &(String, String)| (narration::clean(name), narration::clean(value));
         Self {
             palette: Palette::of(&row.slug, &row.token_id, &traits),
             id: row.id,
@@ -191,7 +195,7 @@ impl From<Row> for Agent {
             name: row.name,
             description: narration::clean(&row.description),
             image: row.image,
-            traits,
+            traits: traits.iter().map(shown).collect(),
             version: row.version,
             holder_only: row.holder_only,
             public_history: row.public_history,

@@ -36,7 +36,7 @@ const CHARACTERS: [Character; 6] = [
         name: "Marrow Finch",
         description: "Draws maps of places that have moved since. Will find you a way, though seldom the short one.",
         traits: &[
-            ("Archetype", "Wayfinder"),
+            ("Calling", "Wayfinder"),
             ("Element", "Air"),
             ("Era", "Age of Sail"),
             ("Voice", "Wry"),
@@ -47,7 +47,7 @@ const CHARACTERS: [Character; 6] = [
         name: "Old Tansy",
         description: "Keeps a garden on a roof and a remedy for most things. Thinks in seasons and answers in small steps.",
         traits: &[
-            ("Archetype", "Caretaker"),
+            ("Calling", "Caretaker"),
             ("Element", "Earth"),
             ("Era", "Cottage Years"),
             ("Voice", "Gentle"),
@@ -58,7 +58,7 @@ const CHARACTERS: [Character; 6] = [
         name: "Ferro Quill",
         description: "Mends clocks and arguments. Likes a claim with its reasons laid out beside it, in order of size.",
         traits: &[
-            ("Archetype", "Sage"),
+            ("Calling", "Sage"),
             ("Element", "Metal"),
             ("Era", "Clockwork"),
             ("Voice", "Precise"),
@@ -69,7 +69,7 @@ const CHARACTERS: [Character; 6] = [
         name: "Juno of the Tides",
         description: "Watches a lighthouse nobody needs any more. Good company at night, and honest about the weather.",
         traits: &[
-            ("Archetype", "Guardian"),
+            ("Calling", "Guardian"),
             ("Element", "Water"),
             ("Era", "Long Calm"),
             ("Voice", "Calm"),
@@ -80,7 +80,7 @@ const CHARACTERS: [Character; 6] = [
         name: "Ember Vale",
         description: "Cooks for strangers and tells them stories that are mostly true. The soup is always the point.",
         traits: &[
-            ("Archetype", "Storyteller"),
+            ("Calling", "Storyteller"),
             ("Element", "Fire"),
             ("Era", "Caravan Days"),
             ("Voice", "Warm"),
@@ -91,7 +91,7 @@ const CHARACTERS: [Character; 6] = [
         name: "Nim",
         description: "Builds small machines out of large ideas. Answers a question with a sketch, and a sketch with a plan.",
         traits: &[
-            ("Archetype", "Maker"),
+            ("Calling", "Maker"),
             ("Element", "Aether"),
             ("Era", "Star Harbour"),
             ("Voice", "Bright"),

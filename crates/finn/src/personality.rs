@@ -22,6 +22,8 @@ const NAME_LENGTH: usize = 30;
 const WORD_LENGTH: usize = 24;
 /// The length of a further trait's value.
 const VALUE_LENGTH: usize = 36;
+/// What metadata calls the trait that says what somebody is. Pages never show the first of them: it is machinery.
+const NATURES: [&str; 3] = ["archetype", "calling", "class"];
 /// Further traits that a model is told; the first ones, because metadata begins with what matters.
 const FURTHER_TRAITS: usize = 2;
 /// Words of emphasis.
@@ -83,7 +85,7 @@ impl Personality {
         let display_name = told("name", NAME_LENGTH)
             .or_else(|| presentable(&row.name, NAME_LENGTH))
             .unwrap_or_else(|| format!("#{}", row.token_id.get(..NAME_LENGTH - 1).unwrap_or(&row.token_id)));
-        let archetype = told("archetype", WORD_LENGTH);
+        let archetype = NATURES.iter().find_map(|name| told(name, WORD_LENGTH));
         let nature = by_word(&ARCHETYPES, archetype.as_deref(), |known| known.name, seed("archetype"));
         let element = told("element", WORD_LENGTH);
         let substance = by_word(&ELEMENTS, element.as_deref(), |known| known.name, seed("element"));
@@ -151,9 +153,8 @@ impl Personality {
 
     fn further_traits(&self) -> impl Iterator<Item = (String, String)> {
         let is_used = |name: &str| {
-            ["archetype", "element", "era", "voice", "name"]
-                .iter()
-                .any(|used| name.eq_ignore_ascii_case(used))
+            let used = ["element", "era", "voice", "name"];
+            NATURES.iter().chain(&used).any(|used| name.eq_ignore_ascii_case(used))
         };
         let traits = self.row.traits.iter().filter(move |(name, _)| !is_used(name));
         traits
@@ -234,6 +235,8 @@ fn keywords(nature: [&'static str; 4], substance: [&'static str; 4], seed: u64) 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use types::catalog::{Catalog, DEFAULT_TOML};
 
     use super::*;
@@ -260,7 +263,10 @@ mod tests {
             (id.as_str(), archetype.as_str(), element.as_str(), era.as_str(), voice.as_str()),
             ("demo:1@1", "Storyteller", "Metal", "Star Harbour", "Warm")
         );
-        assert_eq!((keywords.join(" "), affinities.0), ("edge forge company".to_owned(), [38, 76, 62, 88, 65]));
+        assert_eq!(
+            (keywords.join(" "), affinities.0),
+            ("edge forge company".to_owned(), [38, 76, 62, 88, 65])
+        );
     }
 
     #[test]
@@ -278,7 +284,7 @@ mod tests {
         );
         assert_eq!(
             personality.archetype,
-            Personality::derive(&AgentRow { overrides: Default::default(), ..row }).archetype
+            Personality::derive(&AgentRow { overrides: BTreeMap::new(), ..row }).archetype
         );
     }
 

@@ -13,7 +13,7 @@ struct Street;
 
 impl AgentSource for Street {
     fn read<'a>(&'a self, slug: &'a str, token: &'a str) -> Answer<'a> {
-        let traits = [("Archetype", "Sage"), ("Element", "Metal"), ("Voice", "Precise")];
+        let traits = [("Calling", "Sage"), ("Element", "Metal"), ("Voice", "Precise")];
         let traits = traits.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let row = AgentRow {
             slug: slug.to_owned(),

@@ -64,6 +64,7 @@ impl Settings {
             database: Database {
                 url: secret("DATABASE_URL"),
                 direct_url: secret("DATABASE_DIRECT_URL"),
+                finn_url: secret("FINN_DATABASE_URL"),
                 postgres_bin: values.text("FREESIDE_POSTGRES_BIN").map(|path| source.path(path)),
             },
             lease: Duration::from_secs(values.required("FREESIDE_LEASE_SECONDS")),

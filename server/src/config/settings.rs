@@ -111,6 +111,8 @@ pub struct Database {
     pub url: Option<Secret>,
     /// Past the pooler, for migrations.
     pub direct_url: Option<Secret>,
+    /// As the role that reads agents for the engine, when that is another than `url`.
+    pub finn_url: Option<Secret>,
     /// The folder of `initdb` and `postgres` for the embedded cluster.
     pub postgres_bin: Option<PathBuf>,
 }

@@ -246,6 +246,15 @@ pub const TABLE: &[Variable] = &[
     .example("postgres://freeside_owner:password@127.0.0.1:5432/freeside"),
     Variable::new(
         Group::Storage,
+        "FINN_DATABASE_URL",
+        Kind::PostgresUrl,
+        Unset::Follows("DATABASE_URL"),
+        "PostgreSQL as the role loa_finn_ro, with which the engine reads agents and can read nothing else.",
+    )
+    .secret()
+    .example("postgres://loa_finn_ro:password@127.0.0.1:5432/freeside"),
+    Variable::new(
+        Group::Storage,
         "FREESIDE_POSTGRES_BIN",
         Kind::Path,
         Unset::Follows("searched on this machine"),

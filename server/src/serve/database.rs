@@ -33,6 +33,11 @@ pub(crate) struct Books {
 }
 
 impl Books {
+    /// The embedded database as the engine may see it: the role that reads one view.
+    pub(crate) fn engine_url(&self) -> Option<String> {
+        self.cluster.as_ref().map(|cluster| cluster.url(roles::FINN, NAME))
+    }
+
     /// Closes the pool, and stops the embedded cluster.
     pub(crate) async fn close(self) -> anyhow::Result<()> {
         self.pool.close().await;

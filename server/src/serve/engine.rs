@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use finn::{Discard, MemoryReplay, ReplayGuard, WithFallback};
+use finn::{AgentSource, Discard, MemoryReplay, ReplayGuard, WithFallback};
 use metrics_exporter_prometheus::PrometheusHandle;
 use types::Clock;
 
@@ -17,6 +17,7 @@ pub(crate) async fn build(
     clock: &Clock,
     gateway: SocketAddr,
     metrics: &PrometheusHandle,
+    agents: Arc<dyn AgentSource>,
 ) -> anyhow::Result<Arc<finn::Engine>> {
     let (mut keys, mut base_urls) = (BTreeMap::new(), BTreeMap::new());
     for (name, access) in settings.providers.iter().filter(|(_, access)| access.is_on) {
@@ -41,5 +42,5 @@ pub(crate) async fn build(
         clock: clock.clone(),
         render_metrics: Some(Arc::new(move || render.render())),
     };
-    Ok(finn::Engine::new(engine_settings, replay, Arc::new(Discard))?)
+    Ok(finn::Engine::with_agents(engine_settings, replay, Arc::new(Discard), agents)?)
 }

@@ -17,6 +17,7 @@ use pay::notice::IpnSecret;
 use pay::nowpayments::Client;
 use pay::simulator::{self, Running, Simulator};
 use server::routes::{AppState, Check, OperatorToken, SignIn, SignUp, Sockets, Timings, router};
+use server::serve::AgentView;
 use testing::postgres::TestDatabase;
 use time::OffsetDateTime;
 use tokio::net::{TcpListener, TcpSocket};
@@ -79,8 +80,13 @@ impl House {
             clock: clock.clone(),
             render_metrics: None,
         };
-        let engine =
-            finn::Engine::new(settings, Arc::new(finn::MemoryReplay::new()), Arc::new(finn::Discard));
+        let agents = Arc::new(AgentView::new(database.pool_for("loa_finn_ro")));
+        let engine = finn::Engine::with_agents(
+            settings,
+            Arc::new(finn::MemoryReplay::new()),
+            Arc::new(finn::Discard),
+            agents,
+        );
         servers.spawn(finn::serve(back, engine.expect("sound settings"), std::future::pending()));
 
         let lease = ledger::Lease::take(database.pool.clone(), "test", Duration::from_mins(5))

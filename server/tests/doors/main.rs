@@ -5,6 +5,7 @@
 
 mod abuse;
 mod admin;
+mod agents;
 mod client;
 mod dialects;
 mod house;

@@ -1,6 +1,6 @@
 //! The empty configuration: a private PostgreSQL, a key that is shown once, and a second start that knows both.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use testing::served::Launch;
 
 use crate::client::{Client, is_acknowledged, question};
@@ -17,7 +17,11 @@ async fn a_second_start_has_the_keys_and_the_books_of_the_first() {
     let key = first.demo_key();
     let reply = Client::new(first.gateway(), &key).ask(&question("Hello!", 20)).await;
     assert!(is_acknowledged(&reply.events()), "{}", reply.text);
-    let cost = reply.cost();
+    let mut to_an_agent = question("Hello!", 20);
+    to_an_agent["model"] = json!("agent:demo:1");
+    let other = Client::new(first.gateway(), &key).ask(&to_an_agent).await;
+    assert!(is_acknowledged(&other.events()), "the demo's agents answer: {}", other.text);
+    let cost = reply.cost() + other.cost();
     let status = first.stop().await;
     assert!(status.success(), "{status}");
 

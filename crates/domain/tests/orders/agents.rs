@@ -158,9 +158,9 @@ async fn an_administrator_is_one_in_their_own_community_and_the_record_says_sinc
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_engine_reads_one_view_and_nothing_behind_it() {
+    type Row = (String, String, i32, String, Json<Vec<(String, String)>>, Json<serde_json::Value>);
     let (shop, _) = demo_shop().await;
     let finn = shop.database.pool_for("loa_finn_ro");
-    type Row = (String, String, i32, String, Json<Vec<(String, String)>>, Json<serde_json::Value>);
     let rows: Vec<Row> = sqlx::query_as(
         "select slug, token_id, version, name, traits, overrides from finn_agents order by token_id",
     )
