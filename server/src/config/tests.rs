@@ -141,6 +141,7 @@ fn every_fault_is_named_at_once() {
         "FREESIDE_SCRIPTED_PACE_MS",
         "FREESIDE_TRUSTED_PROXIES",
         "S2S_PRIVATE_KEY_FILE",
+        "SIWE_SESSION_SECRET",
     ]);
     expected.sort_unstable();
     assert_eq!(found, expected, "{faults}");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use types::{Clock, MicroUsd};
@@ -46,12 +47,15 @@ async fn a_wallet_signs_in_is_known_and_signs_out() {
     assert_eq!(browser.post("/api/v1/siwe/logout", &json!({})).await.status, 204, "twice is fine");
 }
 
+/// What is done to a message before it is signed.
+type Change<'a> = &'a dyn Fn(&str) -> String;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_refusal_has_a_problem_of_its_own_and_costs_the_nonce() {
     let house = House::open().await;
     let (mut browser, ada) = (Browser::new(&house), Signer::number(1));
     let host = house.address.to_string();
-    let cases: [(&str, &dyn Fn(&str) -> String); 11] = [
+    let cases: [(&str, Change<'_>); 11] = [
         ("400 siwe-malformed", &|text| text.replace("\nURI", "\nI also pay.\nURI")),
         ("400 siwe-malformed", &|text| text.to_owned() + "\n"),
         ("400 siwe-not-canonical", &|text| text.replace("Chain ID: ", "Chain ID: +")),
@@ -103,10 +107,8 @@ async fn each_refusal_has_a_problem_of_its_own_and_costs_the_nonce() {
     assert!(house.sign_in.sessions.list(ada.address()).await.expect("a list").is_empty());
 
     let nonce = browser.nonce().await;
-    sqlx::query("update siwe_nonce set expires_at = created_at")
-        .execute(&house.database.pool)
-        .await
-        .expect("aged");
+    let mut owner = PgConnection::connect(&house.database.url_for("postgres")).await.expect("connected");
+    sqlx::query("update siwe_nonce set expires_at = created_at").execute(&mut owner).await.expect("aged");
     let message = ada.message(&nonce);
     assert_eq!(problem(&browser.verify(&message, &ada.sign(&message)).await), "400 siwe-nonce-expired");
 }

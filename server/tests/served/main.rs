@@ -17,6 +17,7 @@ mod proof;
 mod provider;
 mod revocation;
 mod sdk;
+mod sessions;
 mod stop;
 mod tokens;
 mod two_processes;
