@@ -103,16 +103,13 @@ type Stopper = oneshot::Receiver<&'static str>;
 
 /// Resolves with the word that stops the turn; never for one that nobody can stop.
 async fn pulled(stop: &mut Option<Stopper>) -> &'static str {
-    match stop {
-        Some(rope) => match rope.await {
-            Ok(code) => code,
-            Err(_) => {
-                *stop = None; // nobody holds it any more
-                std::future::pending().await
-            }
-        },
-        None => std::future::pending().await,
+    if let Some(rope) = stop {
+        if let Ok(code) = rope.await {
+            return code;
+        }
+        *stop = None; // nobody holds it any more
     }
+    std::future::pending().await
 }
 
 /// Who asks, and who pays for it: all that a turn has to know of its caller.
