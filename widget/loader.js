@@ -1,11 +1,4 @@
-// The launcher on somebody else's page. By hand, because every byte is a stranger's patience: at most 2 KB brotli.
-//
-//   <script src="https://…/widget/v1/widget.js" data-agent="demo:1" async></script>
-//   data-agent (or data-token-id), data-theme="light|dark", data-position="left|right", data-accent="#0b5b4c"
-//
-// What always holds: it touches nothing of the page but one element of its own with a closed shadow; it sets styles
-// only through `adoptedStyleSheets` and loads nothing but one frame of our origin, at the first opening; it speaks to that
-// frame and no other window. It works under a policy that allows our origin in `script-src` and `frame-src`.
+// The launcher on somebody else's page; what it promises is said in `src/lib.rs`.
 (() => {
   const me = document.currentScript;
   const { agent, tokenId, theme = "", position = "right", accent = "" } = me.dataset;

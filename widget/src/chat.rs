@@ -6,12 +6,15 @@
 //! the same question; everything that is waited for has an end; what is charged is shown, also what still came after a stop.
 //! Deliberately absent: the page, the socket, JSON, clocks.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 mod backoff;
 mod frame;
 mod link;
 mod turn;
 
-use std::collections::VecDeque;
+use alloc::collections::VecDeque;
 
 pub use frame::{FromServer, ToServer, Usage};
 pub use link::Status;
@@ -213,7 +216,7 @@ impl Chat {
         if let Some(due) = self.link.due(self.heartbeat_ms).into_iter().chain(turn_due).min() {
             self.effects.push_back(Effect::LookAgain(due.saturating_sub(now_ms).max(1)));
         }
-        std::mem::take(&mut self.effects).into()
+        core::mem::take(&mut self.effects).into()
     }
 
     fn show(&mut self, status: Status) {

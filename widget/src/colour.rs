@@ -3,6 +3,10 @@
 //! What always holds: text in the accent and text on the accent have a contrast of at least 4.5 (WCAG AA) in both
 //! themes, whatever colour comes in.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 /// Red, green, blue.
 pub type Rgb = [u8; 3];
 

@@ -6,6 +6,9 @@
 //! only where it changed, so a reader's selection and place survive the next token; every nesting has a limit.
 //! Deliberately absent: raw HTML (shown as text), indented code, setext headings, reference links, footnotes.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 mod block;
 mod delimiters;
 mod draw;

@@ -3,6 +3,9 @@
 //! The server writes the message; what is filled in is an address with its checksum and a number, so a wallet cannot
 //! bring a line of its own. Deliberately absent: parsing; only the server believes or disbelieves a message.
 
+use alloc::string::String;
+use alloc::string::ToString as _;
+
 use crate::keccak::keccak256;
 
 /// Where the address goes in the server's text.
@@ -29,7 +32,7 @@ pub fn checksummed(address: &str) -> Option<String> {
         let nibble = hash[index / 2] >> (4 * (1 - index % 2)) & 15;
         if nibble >= 8 { c.to_ascii_uppercase() } else { c }
     };
-    Some(std::iter::once('0').chain(['x']).chain(digits.chars().enumerate().map(letter)).collect())
+    Some(core::iter::once('0').chain(['x']).chain(digits.chars().enumerate().map(letter)).collect())
 }
 
 /// A chain id as wallets answer it, `0x1` or `1`.

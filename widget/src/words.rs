@@ -1,5 +1,10 @@
 //! What the panel says: sums, addresses, sentences for errors.
 
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString as _;
+
 /// A charge for a person, from micro-USD as a decimal string, exact: `$0.000042`. Between two and six decimals.
 pub fn dollars(micro: &str) -> Option<String> {
     let digits = micro.strip_prefix('-').unwrap_or(micro);

@@ -1,5 +1,7 @@
 //! The socket's frames (SPEC §8), as values. The browser's side turns them into JSON and back.
 
+use alloc::string::String;
+
 /// What the server says.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the fields are the protocol's")]

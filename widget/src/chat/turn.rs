@@ -1,5 +1,8 @@
 //! One question and its answer.
 
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+
 use super::frame::Usage;
 use super::{ANSWER_MS, STOP_MS};
 

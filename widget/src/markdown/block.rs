@@ -3,6 +3,12 @@
 //! What always holds: lines are read once, forward, and what a complete line decided is never taken back by a later
 //! one. That is why closed blocks can be drawn for good.
 
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
 use super::Ending;
 use super::inline;
 use super::tree::{Align, Language, Node, Tag};
@@ -260,7 +266,7 @@ fn tightened(mut nodes: Vec<Node>) -> Vec<Node> {
         }
     }
     if paragraphs == 1 {
-        let children = std::mem::take(children);
+        let children = core::mem::take(children);
         nodes.splice(..1, children);
     }
     nodes
@@ -297,7 +303,7 @@ fn cells(line: &str) -> Vec<String> {
             // The last bar closes its cell and opens none.
             '|' if chars.peek().is_none() => {}
             '|' if cells.len() + 1 == MAX_COLUMNS => break,
-            '|' => cells.push(std::mem::take(&mut cell)),
+            '|' => cells.push(core::mem::take(&mut cell)),
             _ => cell.push(c),
         }
     }

@@ -3,6 +3,11 @@
 //! The rule is `CommonMark`'s. What always holds: each run is looked at a bounded number of times (`bottom` remembers
 //! where a search was in vain), and what is nested deeper than [`MAX_NESTING`] loses its marks and keeps its text.
 
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
 use super::tree::{Node, Tag};
 
 /// How deep emphasis may lie in emphasis: far beyond sense, and far from the end of any stack.
@@ -132,7 +137,7 @@ fn build(pieces: Vec<Piece>, hanging: usize) -> Vec<Node> {
                 for _ in &run.closes {
                     close(&mut levels);
                 }
-                let literal: String = std::iter::repeat_n(run.mark, run.left).collect();
+                let literal: String = core::iter::repeat_n(run.mark, run.left).collect();
                 add_text(top(&mut levels), &literal);
                 for width in run.opens.iter().rev() {
                     let tag = match (run.mark, width) {

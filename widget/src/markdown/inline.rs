@@ -3,6 +3,11 @@
 //! What always holds: the text is read forward once; a search that was in vain is not made again, so a text of
 //! nothing but brackets or backticks costs what any other does.
 
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
 use super::Ending;
 use super::delimiters::{self, Piece, Run};
 use super::link::Href;

@@ -1,5 +1,8 @@
 //! Where a link may go.
 
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+
 /// The longest address that becomes a link, in bytes: browsers and servers agree on about this much.
 const MAX_HREF: usize = 2048;
 

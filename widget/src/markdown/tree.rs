@@ -3,6 +3,12 @@
 //! What always holds: the names of elements and attributes are written here and nowhere else; a value that comes from
 //! outside is a checked [`Href`], a [`Language`], or a number.
 
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+use alloc::string::ToString as _;
+use alloc::vec;
+use alloc::vec::Vec;
+
 use super::link::Href;
 
 /// One thing in the tree.
@@ -105,8 +111,16 @@ impl Tag {
     pub fn attributes(&self) -> Vec<(&'static str, String)> {
         let fixed = |name, value: &str| (name, value.to_owned());
         match self {
-            Self::Paragraph | Self::Heading(_) | Self::Item | Self::Quote => vec![fixed("dir", "auto")],
-            Self::Numbers(start) if *start != 1 => vec![("start", start.to_string())],
+            Self::Paragraph
+            | Self::Heading(_)
+            | Self::Bullets
+            | Self::Numbers(1)
+            | Self::Item
+            | Self::Quote
+            | Self::Table => {
+                vec![fixed("dir", "auto")]
+            }
+            Self::Numbers(start) => vec![fixed("dir", "auto"), ("start", start.to_string())],
             // What scrolls can be reached by keyboard.
             Self::CodeBlock(Language(language)) if language.is_empty() => vec![fixed("tabindex", "0")],
             Self::CodeBlock(Language(language)) => {
@@ -138,15 +152,12 @@ impl Tag {
                 }
                 attributes
             }
-            Self::Bullets
-            | Self::Numbers(_)
-            | Self::Code
+            Self::Code
             | Self::Strong
             | Self::Emphasis
             | Self::Struck
             | Self::Break
             | Self::Rule
-            | Self::Table
             | Self::TableHead
             | Self::TableBody
             | Self::Row => Vec::new(),

@@ -1,5 +1,10 @@
 //! What a page says about the chat that it wants, in `data-` attributes of the root.
 
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use web_sys::Element;
 
 use super::dom;

@@ -1,5 +1,7 @@
 //! Elements, one by one.
 
+use alloc::string::String;
+
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::Closure;
 use web_sys::{Document, Element, Event, EventTarget, HtmlElement, Window};

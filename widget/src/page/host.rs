@@ -2,6 +2,9 @@
 //!
 //! What always holds: messages go to one origin and are taken from one window of one origin.
 
+use alloc::borrow::ToOwned as _;
+use alloc::vec;
+
 use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::MessageEvent;
 

@@ -1,5 +1,8 @@
 //! Requests to our own origin.
 
+use alloc::format;
+use alloc::string::String;
+
 use js_sys::futures::JsFuture;
 use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{Headers, RequestInit, Response};

@@ -1,6 +1,10 @@
 //! JSON with the browser's own parser. Each look at a field expects nothing: what is not there, or is something else,
 //! is `None`.
 
+use alloc::string::String;
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
+
 use js_sys::{Array, Object, Reflect};
 use wasm_bindgen::{JsCast as _, JsValue};
 

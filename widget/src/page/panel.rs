@@ -1,7 +1,12 @@
 //! The panel: carries out what the conversation wants, and tells it what people do.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use alloc::rc::Rc;
+use core::cell::{Cell, RefCell};
 
 use js_sys::futures::spawn_local;
 use wasm_bindgen::{JsCast as _, JsValue};

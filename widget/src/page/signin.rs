@@ -3,8 +3,14 @@
 //! What always holds: it happens where the address bar shows our own origin; the session is the server's cookie and
 //! never passes through here, except for a frame, which gets a token by a one-time code and keeps it in memory.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::String;
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
+
+use alloc::rc::Rc;
+use core::cell::{Cell, RefCell};
 
 use js_sys::futures::{JsFuture, spawn_local};
 use wasm_bindgen::{JsCast as _, JsValue};

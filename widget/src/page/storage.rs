@@ -1,5 +1,7 @@
 //! The browser's memory, where it has one: blocked frames throw at the mere look.
 
+use alloc::string::String;
+
 use super::dom;
 
 /// For as long as the tab lives.

@@ -1,5 +1,10 @@
 //! Questions and answers in the log.
 
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use web_sys::Element;
 
 use super::canvas::Dom;
@@ -114,7 +119,9 @@ impl Answer {
                 set(&link, name, value);
             }
         }
-        self.facts(&foot, ending);
+        if has_text {
+            self.facts(&foot, ending);
+        }
         let deeds = add(&foot, "div", "fs-deeds");
         if has_text {
             dom::icon_button(&deeds, "fs-plain", "copy", "Copy answer", icons::COPY);

@@ -1,5 +1,8 @@
 //! The panel's fixed parts.
 
+use alloc::format;
+use alloc::string::String;
+
 use wasm_bindgen::JsCast as _;
 use web_sys::{Element, HtmlTextAreaElement};
 
@@ -196,13 +199,7 @@ pub(super) fn avatar(parent: &Element, config: &Config, class: &str) -> Element 
         set(&picture, "alt", "");
         set(&picture, "src", image);
     } else {
-        let letter: String = config
-            .name
-            .chars()
-            .find(|c| c.is_alphanumeric())
-            .into_iter()
-            .flat_map(char::to_uppercase)
-            .collect();
+        let letter: String = config.name.chars().find(|c| c.is_alphanumeric()).into_iter().collect();
         avatar.set_text_content(Some(&letter));
     }
     avatar

@@ -3,8 +3,12 @@
 //! What always holds: what a wallet says about itself is text and a data image, never an address to load from; and it is
 //! asked for three things only: an account, its chain, a signature.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use alloc::rc::Rc;
+use core::cell::RefCell;
 
 use js_sys::futures::JsFuture;
 use js_sys::{Array, Function, Promise, Reflect};
@@ -155,7 +159,9 @@ pub(super) fn find(burner: Option<String>, on: impl Fn(&[Wallet]) + 'static) {
         let found = Rc::clone(&found);
         Rc::new(move || {
             let mut wallets = found.borrow().clone();
-            wallets.sort_by_key(|wallet| !wallet.is_last());
+            if let Some(last) = wallets.iter().position(Wallet::is_last) {
+                wallets[..=last].rotate_right(1);
+            }
             wallets.extend(burner.clone().map(Wallet::burner));
             on(&wallets);
         })
