@@ -1,10 +1,48 @@
-//! What customers' pages run: a loader, and the chat panel in a frame on our origin.
+//! What customers' pages run: the chat panel and the sign-in, in a frame or a page on our origin.
 //!
-//! What will live here: the panel in plain wasm-bindgen and web-sys: streaming over a WebSocket, a small renderer of
-//! markdown, stop, retry, reconnect with resume; beside it the hand-written loader that draws the launcher. `/chat`
-//! loads the same module, so page and panel share one chat.
+//! [`chat`] is the conversation and [`markdown`] the drawing of answers, both without a browser in them; [`page`] puts
+//! them on a page. The same module serves the widget's frame, `/chat` and `/signin`. Beside it lie the hand-written
+//! loader for foreign pages (`loader.js`), the few lines that start the module (`boot.js`), and the stylesheet
+//! (`panel.css`).
 //!
-//! What always holds: it stays within its byte budget, and the build weighs it; it works in a host page with the
-//! strictest content security policy; it is usable by keyboard and by screen reader.
+//! The loader: `<script src="https://…/widget/v1/widget.js" data-agent="demo:1" async></script>`, with `data-agent` (or
+//! `data-token-id`), `data-theme` (`light`, `dark`), `data-position` (`left`, `right`), `data-accent` (`#rrggbb`). It
+//! touches nothing of its page but one element of its own with a closed shadow, sets styles through
+//! `adoptedStyleSheets` only, and loads nothing but one frame of our origin (`/embed`), at the first opening. It works
+//! under a policy that allows our origin in `script-src` and `frame-src`. Frame and loader speak in
+//! `{freeside: "ready" | "open" | "close" | "unread", count}`, each to the other's exact origin. At most 2 KB brotli as it
+//! lies here, without a minifier: that is why its comments are in this place.
 //!
-//! Deliberately absent: a framework, serde, and any crate of ours. A guest in someone's house travels light.
+//! What always holds: it stays within its byte budget, and the build weighs it; it works under the strictest content
+//! security policy (no inline style, no `eval`); it is usable by keyboard and by screen reader.
+//!
+//! Deliberately absent: the standard library (its way to panic formats a message that nobody reads, and weighs a third
+//! of the module), a framework, serde, and any crate of ours. A guest in someone's house travels light.
+
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod chat;
+pub mod colour;
+pub mod keccak;
+pub mod markdown;
+pub mod siwe;
+pub mod words;
+
+#[cfg(target_arch = "wasm32")]
+pub mod page;
+
+/// Memory that fits a page's life.
+#[cfg(target_arch = "wasm32")]
+#[global_allocator]
+static MEMORY: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
+/// A bug: the module stops where it is, and the page around goes on.
+#[cfg(target_arch = "wasm32")]
+#[panic_handler]
+fn stop(_: &core::panic::PanicInfo<'_>) -> ! {
+    core::arch::wasm32::unreachable()
+}

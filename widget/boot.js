@@ -1,0 +1,29 @@
+// Starts the module where a page wants it. The build appends this to wasm-bindgen's glue, so that a page loads one
+// script: <script type="module" src=… integrity=…>. Each place says what it is and where the module lies:
+//   <div data-freeside="panel|signin" data-wasm=… data-wasm-integrity=… [data-load="intent"]>
+// `intent` waits for a touch, a click or the focus: whoever only reads loads no module.
+let ready;
+const start = async (place) => {
+  if (place.dataset.started) return;
+  place.dataset.started = "1";
+  const { wasm, wasmIntegrity, freeside } = place.dataset;
+  try {
+    await (ready ??= __wbg_init({ module_or_path: fetch(wasm, { integrity: wasmIntegrity ?? "" }) }));
+    (freeside === "signin" ? mount_signin : mount_panel)(place);
+  } catch (error) {
+    ready = undefined;
+    delete place.dataset.started;
+    place.textContent = "This part of the page could not be loaded. Check your connection, then reload the page.";
+    place.setAttribute("role", "alert");
+    throw error;
+  }
+};
+for (const place of document.querySelectorAll("[data-freeside]")) {
+  if (place.dataset.load === "intent") {
+    for (const sign of ["pointerenter", "pointerdown", "focusin", "click"]) {
+      place.addEventListener(sign, () => start(place), { once: true });
+    }
+  } else {
+    start(place);
+  }
+}
