@@ -12,4 +12,5 @@ mod keys;
 mod money;
 mod operations;
 mod orders;
+mod pages;
 mod webhook;
