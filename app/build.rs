@@ -1,13 +1,10 @@
 //! The assets of our pages, made while `app` is compiled: one stylesheet of all parts, fonts, the icon, and whatever
-//! `cargo xtask assets` left in `dist/` (wasm and its glue).
+//! `cargo xtask assets` left in `dist/` (wasm, its glue, and what lies beside it).
 //!
 //! Each gets a name with its hash (so that it may be kept for ever), an integrity value, and a copy compressed as
 //! far as brotli goes. Deliberately absent: wasm itself is not built here, and a missing `dist/` is no error: pages
 //! work without it.
 
-#![expect(clippy::print_stdout, reason = "cargo listens there")]
-
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -21,6 +18,9 @@ use sha2::{Digest as _, Sha384};
 const STYLES: &[&str] =
     &["tokens", "base", "shell", "parts", "code", "form", "table", "home", "docs", "trouble", "developers"];
 
+/// The headings' font, in `style/fonts`.
+const FONT: &str = "young-serif.woff2";
+
 /// Seen from the root of the repository: what xtask builds for the browser.
 const DIST: &str = "dist";
 
@@ -31,35 +31,50 @@ fn main() -> anyhow::Result<()> {
     println!("cargo::rerun-if-changed=../{DIST}");
 
     let mut table = String::from("&[\n");
-    let mut fonts = BTreeMap::new();
-    for name in ["young-serif.woff2"] {
-        let made = asset(&out, name, &read(&root.join("style/fonts").join(name))?)?;
-        fonts.insert(name, made.file.clone());
-        table.push_str(&made.row);
-    }
+    let font = asset(&out, FONT, &read(&root.join("style/fonts").join(FONT))?)?;
+    table.push_str(&font.row);
     table.push_str(&asset(&out, "icon.svg", &read(&root.join("style/icon.svg"))?)?.row);
     let mut css = String::new();
     for part in STYLES {
         let text = read(&root.join(format!("style/{part}.css")))?;
         css.push_str(&smaller(std::str::from_utf8(&text)?));
     }
-    for (name, file) in &fonts {
-        css = css.replace(&format!("url({name})"), &format!("url({file})"));
-    }
+    css = css.replace(&format!("url({FONT})"), &format!("url({})", font.file));
     table.push_str(&asset(&out, "freeside.css", css.as_bytes())?.row);
+    let mut modules = Vec::new();
     for path in built(&root.join(DIST))? {
         let name = path.file_name().and_then(|name| name.to_str()).context("a file's name is text")?;
-        table.push_str(&asset(&out, name, &read(&path)?)?.row);
+        let bytes = read(&path)?;
+        let made = if is(&path, "js") {
+            asset(&out, name, glue(std::str::from_utf8(&bytes)?, &modules).as_bytes())?
+        } else {
+            asset(&out, name, &bytes)?
+        };
+        table.push_str(&made.row);
+        if is(&path, "wasm") {
+            modules.push((name.to_owned(), made));
+        }
     }
     table.push_str("]\n");
     std::fs::write(out.join("assets.rs"), table)?;
     Ok(())
 }
 
-/// An asset: the name that it is served under, and its row in the table of `assets.rs`.
+/// An asset: the name that it is served under, its integrity, and its row in the table of `assets.rs`.
 struct Made {
     file: String,
+    integrity: String,
     row: String,
+}
+
+/// A module's glue: it fetches its wasm by the name with the hash, and only if it is what was built.
+fn glue(text: &str, modules: &[(String, Made)]) -> String {
+    let mut text = text.to_owned();
+    for (wasm, Made { file, integrity, .. }) in modules {
+        let fetched = format!("fetch(\"/assets/{file}\", {{ integrity: \"{integrity}\" }})");
+        text = text.replace(&format!("new URL('{wasm}', import.meta.url)"), &fetched);
+    }
+    text
 }
 
 fn asset(out: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<Made> {
@@ -91,7 +106,7 @@ fn asset(out: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<Made> {
     let row = format!(
         "Asset {{ name: {name:?}, path: \"/assets/{file}\", kind: {kind:?}, integrity: {integrity:?}, plain: {plain}, brotli: {brotli} }},\n"
     );
-    Ok(Made { file, row })
+    Ok(Made { file, integrity, row })
 }
 
 fn compressed(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
@@ -127,11 +142,15 @@ fn built(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        let is_served = path.extension().is_some_and(|extension| extension == "js" || extension == "wasm");
-        if path.is_file() && is_served {
+        if path.is_file() && ["js", "wasm", "css"].iter().any(|extension| is(&path, extension)) {
             files.push(path);
         }
     }
-    files.sort();
+    // Wasm first: its glue has to know its name.
+    files.sort_by_key(|path| (!is(path, "wasm"), path.clone()));
     Ok(files)
+}
+
+fn is(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
 }

@@ -64,6 +64,23 @@ mod tests {
         assert!(at("/assets/freeside.css").is_none(), "without its hash it is nothing");
     }
 
+    /// What any page of ours may run: wasm and glue, compressed.
+    const RUN_BYTES_AT_MOST: usize = 70 * 1024;
+
+    #[test]
+    fn what_a_page_runs_keeps_within_its_budget() {
+        let runs = ["frontend.js", "frontend_bg.wasm"].into_iter().filter_map(named);
+        let bytes: usize = runs.map(|asset| asset.brotli.expect("compressed").len()).sum();
+        assert!(bytes <= RUN_BYTES_AT_MOST, "{bytes}");
+        if let (Some(glue), Some(wasm)) = (named("frontend.js"), named("frontend_bg.wasm")) {
+            let glue = std::str::from_utf8(glue.plain).expect("text");
+            assert!(
+                glue.contains(wasm.path) && glue.contains(wasm.integrity),
+                "the glue asks for what was built"
+            );
+        }
+    }
+
     #[test]
     fn the_stylesheet_stays_small_and_loads_nothing_from_elsewhere() {
         let sheet = stylesheet();

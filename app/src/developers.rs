@@ -1,8 +1,11 @@
 //! `/developers`: sign-up as a form that needs no JavaScript, the key shown once, and what to do with it.
 
+mod account;
+
 use leptos::prelude::*;
 
-use crate::parts::code;
+pub use self::account::{Account, Day, KeyRow, account};
+use crate::parts::{copied, copy_button};
 use crate::shell::{self, Head, Visit};
 
 /// The longest name that a form takes, in characters.
@@ -85,6 +88,7 @@ pub fn page(visit: &Visit, allowance: &str, form: Form) -> String {
                 <ul>
                     <li><a href="/docs">"Quick starts"</a></li>
                     <li><a href="/docs/api">"API reference"</a></li>
+                    <li><a href="/developers/account">"Usage and keys"</a></li>
                     <li><a href="/docs/api/keys">"Rotate and revoke keys"</a></li>
                     <li><a href="/problems">"Problems"</a></li>
                 </ul>
@@ -97,10 +101,8 @@ pub fn page(visit: &Visit, allowance: &str, form: Form) -> String {
 /// The page with the key.
 #[must_use]
 pub fn made(visit: &Visit, made: &MadeKey) -> String {
-    let head = Head::private(
-        "Your key",
-        "Your new sandbox key, shown this once, and a first command to use it with.",
-    );
+    let about = "Your new sandbox key, shown this once, and a first command to use it with.";
+    let head = Head { scripts: &["frontend.js"], ..Head::private("Your key", about) };
     let url = &visit.public_url;
     let key = made.key.clone();
     let environment = format!("FREESIDE_API_KEY={key}\nOPENAI_BASE_URL={url}/v1\nOPENAI_API_KEY={key}");
@@ -118,14 +120,16 @@ pub fn made(visit: &Visit, made: &MadeKey) -> String {
             <article>
                 <section class="sheet key-shown" aria-labelledby="key">
                     <h2 id="key">"Your key"</h2>
-                    <code>{key}</code>
+                    <code id="the-key">{key}</code>
                     <p class="small quiet">{allowance}"A click on it selects all of it."</p>
+                    <p>{copy_button("the-key", "Copy the key")}</p>
                 </section>
                 <div class="text after">
                     <h2 id="first">"Your first answer"</h2>
-                    {code("Paste this into a terminal", &curl)}
+                    {copied("curl", "Paste this into a terminal", &curl)}
+                    <p class="note good" role="status" data-first-call="the-key" hidden=true></p>
                     <h2>"For a .env file"</h2>
-                    {code(".env", &environment)}
+                    {copied("env", ".env", &environment)}
                     <p>"OpenAI\u{2019}s SDKs read the last two by themselves."</p>
                 </div>
             </article>
@@ -135,6 +139,7 @@ pub fn made(visit: &Visit, made: &MadeKey) -> String {
                     <li><a href="#first">"Your first answer"</a></li>
                     <li><a href="/docs#sdks">"With an SDK"</a></li>
                     <li><a href="/docs#models">"Models and pools"</a></li>
+                    <li><a href="/developers/account">"Usage and keys"</a></li>
                     <li><a href="/docs/api/keys">"Rotate and revoke keys"</a></li>
                 </ul>
             </nav>

@@ -4,12 +4,28 @@ use leptos::prelude::*;
 
 /// A block of code. It scrolls in itself, so the keyboard must be able to reach it.
 pub(crate) fn code(caption: &str, text: &str) -> impl IntoView + use<> {
-    let caption = caption.to_owned();
+    block(caption, text, None)
+}
+
+/// A block of code with a button that copies it. The button appears when the script of the page runs.
+pub(crate) fn copied(id: &'static str, caption: &str, text: &str) -> impl IntoView + use<> {
+    block(caption, text, Some(id))
+}
+
+/// A button that copies the text of the element `id`; hidden until there is a script to do it.
+pub(crate) fn copy_button(id: &'static str, name: &str) -> impl IntoView + use<> {
+    view! {
+        <button r#type="button" class="copy" data-copy=id hidden=true aria-live="polite">{name.to_owned()}</button>
+    }
+}
+
+fn block(caption: &str, text: &str, id: Option<&'static str>) -> impl IntoView + use<> {
     let inner = remarks(text);
+    let button = id.map(|id| copy_button(id, "Copy"));
     view! {
         <figure class="code">
-            <figcaption>{caption.clone()}</figcaption>
-            <pre tabindex="0" role="group" aria-label=caption><code inner_html=inner></code></pre>
+            <figcaption><span>{caption.to_owned()}</span>{button}</figcaption>
+            <pre tabindex="0" role="group" aria-label=caption.to_owned()><code id=id inner_html=inner></code></pre>
         </figure>
     }
 }

@@ -43,7 +43,7 @@ pub fn page(visit: &Visit, trouble: Trouble) -> String {
             <svg class="unlit" viewBox="-100 -100 200 200" aria-hidden="true">
                 <circle class="lamps" r="92" pathLength="84"></circle>
                 <circle class="lamps" r="70" pathLength="64"></circle>
-                <circle class="one" r="92" pathLength="84"></circle>
+                <circle class="one" cx="71.900" cy="-57.400" r="4.500"></circle>
                 <circle class="hull" r="42"></circle>
                 <path class="sun" d="M0-28a28 28 0 0 1 0 56z"></path>
             </svg>

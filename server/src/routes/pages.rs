@@ -18,7 +18,7 @@ use axum::response::Response;
 use serde_json::Value;
 
 pub(crate) use self::assets::file;
-pub(crate) use self::developers::{sign_up, sign_up_form};
+pub(crate) use self::developers::{account, account_form, sign_up, sign_up_form};
 pub(crate) use self::reader::Reader;
 pub(crate) use self::theme::choose as choose_theme;
 use super::problem::Shape;

@@ -7,7 +7,7 @@ use crate::house::House;
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 /// Pages that anyone may read.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "/",
     "/docs",
     "/docs/api",
@@ -15,6 +15,7 @@ const PAGES: [&str; 8] = [
     "/problems",
     "/problems/insufficient-credits",
     "/developers",
+    "/developers/account",
     "/docs/api/admin",
 ];
 
@@ -157,6 +158,11 @@ async fn a_developer_signs_up_on_a_page_and_the_key_answers() {
     assert_eq!((made.status.as_u16(), made.header("cache-control")), (201, "no-store"));
     let page = made.text();
     assert!(page.contains("Welcome, Ada &lt;b&gt;") && !page.contains("<b>"));
+    // What runs on a page runs by its nonce, and only as it was built. Without `dist/` nothing runs, and it still reads.
+    let script = app::assets::named("frontend.js");
+    let runs = page.contains(&format!("nonce=\"{}\"", nonce(&made))) && page.contains("integrity=\"sha384-");
+    assert_eq!(page.matches("<script").count(), usize::from(script.is_some()));
+    assert!(runs || script.is_none());
     let key = page.split("lf_test_").nth(1).and_then(|rest| rest.split('<').next()).expect("a key");
     let usage = house.get("/api/v1/usage").key(&format!("lf_test_{key}")).send().await;
     assert_eq!(usage.status, 200);
@@ -174,4 +180,32 @@ async fn a_developer_signs_up_on_a_page_and_the_key_answers() {
     assert!(!fourth.header("retry-after").is_empty() && fourth.text().contains("role=\"alert\""));
     let foreign = house.ask("POST", "/developers").header("origin", "https://evil.example").body("name=Eve");
     assert_eq!(foreign.send().await.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_shows_a_key_sees_the_account_and_the_page_does_not_repeat_the_key() {
+    let house = House::open().await;
+    let payer = house.payer(types::MicroUsd(2_000_000)).await;
+    let show = |key: &str| send(&house, "/developers/account", &format!("key={key}")).send();
+    let before = show(&payer.api_key).await;
+    assert_eq!((before.status.as_u16(), before.header("cache-control")), (200, "no-store"));
+    assert!(before.text().contains("$2.00") && before.text().contains("Nothing yet this month"));
+    let ask = json!({"model": "cheap", "messages": [{"role": "user", "content": "Hello!"}]});
+    assert_eq!(house.post("/v1/chat/completions", &ask).key(&payer.api_key).send().await.status, 200);
+    let after = show(&payer.api_key).await.text();
+    assert!(after.contains("class=\"bars\"") && after.contains("Days with usage"));
+    assert!(!before.text().contains(&payer.api_key) && !after.contains(&payer.api_key));
+    for wrong in ["", "lf_live_nonsense"] {
+        let refused = show(wrong).await;
+        assert_eq!(refused.status, 401, "{wrong}");
+        assert!(refused.text().contains("aria-invalid=\"true\""));
+    }
+    let narrow = house
+        .payer_with(
+            types::MicroUsd(1),
+            identity::KeyLimits { requests_per_minute: 10, tokens_per_day: 10 },
+            [identity::Scope::Chat].into_iter().collect(),
+        )
+        .await;
+    assert_eq!(show(&narrow.api_key).await.status, 403);
 }

@@ -1,17 +1,22 @@
-//! `/developers`: the form and what comes of it. Signing up is `domain::accounts::register`, as for the API.
+//! `/developers`: the form and what comes of it, and the account of whoever shows a key. Signing up is
+//! `domain::accounts::register` and the figures are `domain::reports::usage`, as for the API.
 
 use std::sync::Arc;
 
-use app::developers::{Form, MadeKey};
+use app::developers::{Account, Day, Form, KeyRow, MadeKey};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{HeaderValue, RETRY_AFTER};
 use axum::response::Response;
 use domain::accounts::{NAME_CHARACTERS_AT_MOST, RegisterError, SIGNUPS_PER_HOUR};
 use domain::flags::Flag;
+use identity::{ApiKey, ApiKeyRow, KeyRefusal, Scope};
+use time::OffsetDateTime;
+use time::macros::format_description;
+use types::MicroUsd;
 
 use super::super::fault::Fault;
-use super::super::{App, problem};
+use super::super::{App, problem, sentences};
 use super::{Reader, form};
 
 const OFF: &str = "Sign-up is switched off here for now. Keys that were made before work as ever; ask the operator for one.";
@@ -63,6 +68,87 @@ pub(crate) async fn sign_up(State(app): State<Arc<App>>, reader: Reader, request
             super::trouble(&reader, problem::of(Fault::Unexpected(error), reader.asked()))
         }
     }
+}
+
+/// `GET /developers/account`
+pub(crate) async fn account_form(reader: Reader) -> Response {
+    reader.show(app::developers::account(reader.visit(), None))
+}
+
+/// `POST /developers/account`: the account of the key in the form. Nothing of the key is kept or shown.
+pub(crate) async fn account(State(app): State<Arc<App>>, reader: Reader, request: Request) -> Response {
+    let form = match form::read(&app, reader.asked(), request).await {
+        Ok(form) => form,
+        Err(shape) => return super::trouble(&reader, shape),
+    };
+    let refused = |status, text: String| {
+        reader.show_with(status, app::developers::account(reader.visit(), Some(Err(text))))
+    };
+    let key = match app.ctx.keys.authenticate(form.field("key").trim(), reader.asked().ip).await {
+        Ok(key) => key,
+        Err(KeyRefusal::Malformed | KeyRefusal::Refused) => {
+            let text = "This is no valid key. Check that you copied all of it, and that it was not revoked.";
+            return refused(StatusCode::UNAUTHORIZED, text.to_owned());
+        }
+        Err(KeyRefusal::TooManyFailures { retry_after_s }) => {
+            let text = sentences::too_many_failures(retry_after_s.into());
+            return refused(StatusCode::TOO_MANY_REQUESTS, text);
+        }
+        Err(KeyRefusal::Unexpected(error)) => return unexpected(&reader, error),
+    };
+    if let Some(scope) = [Scope::Usage, Scope::Keys].into_iter().find(|scope| !key.scopes.contains(*scope)) {
+        return refused(StatusCode::FORBIDDEN, sentences::no_scope(scope.as_str()));
+    }
+    match read_account(&app, &key).await {
+        Ok(account) => reader.show_private(app::developers::account(reader.visit(), Some(Ok(account)))),
+        Err(error) => unexpected(&reader, error),
+    }
+}
+
+fn unexpected(reader: &Reader, error: anyhow::Error) -> Response {
+    super::trouble(reader, problem::of(Fault::Unexpected(error), reader.asked()))
+}
+
+async fn read_account(app: &App, key: &ApiKey) -> anyhow::Result<Account> {
+    let now = app.ctx.clock.now();
+    let today = now.date();
+    let first = today.replace_day(1).expect("every month has a first day");
+    let report = domain::reports::usage(&app.ctx, key, first, today).await?;
+    let keys = app.ctx.keys.list(key.account).await?;
+    let days = (1..=today.day()).map(|number| {
+        let date = first.replace_day(number).expect("a day up to today's of the same month");
+        let mut day = Day { day: date.to_string(), requests: 0, tokens: 0, cost: MicroUsd::ZERO };
+        for line in report.lines.iter().filter(|line| line.day == date) {
+            day.requests = day.requests.saturating_add(line.requests);
+            day.tokens = day.tokens.saturating_add(line.prompt_tokens).saturating_add(line.completion_tokens);
+            day.cost = MicroUsd(day.cost.0.saturating_add(line.cost));
+        }
+        day
+    });
+    Ok(Account {
+        available: MicroUsd(report.balance.available),
+        held: MicroUsd(report.balance.held),
+        owed: MicroUsd(report.balance.owed),
+        read_at: moment(now),
+        days: days.collect(),
+        keys: keys.into_iter().map(|row| listed(row, now)).collect(),
+    })
+}
+
+fn listed(row: ApiKeyRow, now: OffsetDateTime) -> KeyRow {
+    let state = match (row.revoked_at, row.expires_at) {
+        (Some(at), _) => format!("revoked {}", moment(at)),
+        (None, Some(at)) if at <= now => format!("expired {}", moment(at)),
+        (None, Some(at)) => format!("until {}", moment(at)),
+        (None, None) => "active".to_owned(),
+    };
+    let last_used = row.last_used_at.map_or_else(|| "never".to_owned(), moment);
+    KeyRow { name: row.name, id: row.public_id, kind: row.kind.as_str(), state, last_used }
+}
+
+/// A moment for people, in UTC: `2026-01-31 14:05`.
+fn moment(at: OffsetDateTime) -> String {
+    at.format(format_description!("[year]-[month]-[day] [hour]:[minute]")).unwrap_or_default()
 }
 
 /// What a sandbox key is worth each day, in words.

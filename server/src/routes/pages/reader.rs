@@ -85,6 +85,11 @@ impl Reader {
         self.sent(StatusCode::CREATED, page, HeaderValue::from_static("no-store"))
     }
 
+    /// Sends a page with figures of one account, which nothing may keep either.
+    pub(crate) fn show_private(&self, page: String) -> Response {
+        self.sent(StatusCode::OK, page, HeaderValue::from_static("no-store"))
+    }
+
     fn sent(&self, status: StatusCode, page: String, keep: HeaderValue) -> Response {
         let mut response = (status, page).into_response();
         let headers = response.headers_mut();
