@@ -2,7 +2,7 @@
 //!
 //! `table` is the one list of routes: the router is built from it, the OpenAPI document is compared with it, and its
 //! last column says who may call. Errors speak the door's dialect: OpenAI's and Anthropic's shapes under `/v1`,
-//! RFC 9457 elsewhere. Deliberately absent: rules about money or models, SQL, pages for people (`app`).
+//! RFC 9457 elsewhere, and a page for a browser. Deliberately absent: rules about money or models, SQL, HTML (`app`).
 
 mod accounts;
 mod admin;
@@ -27,7 +27,7 @@ pub mod openapi;
 mod ops;
 mod orders;
 mod origins;
-mod plain;
+mod pages;
 mod problem;
 mod rate;
 mod same_site;
@@ -41,7 +41,7 @@ mod ws;
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
@@ -220,10 +220,18 @@ fn table() -> Vec<Row> {
         row(Method::GET,    "/version",                        Yes, Anyone,             get(ops::version)),
         row(Method::GET,    "/.well-known/jwks.json",          Yes, Anyone,             get(ops::jwks)),
         row(Method::GET,    "/openapi.json",                   Yes, Anyone,             get(openapi::json)),
-        row(Method::GET,    "/",                               No,  Anyone,             get(openapi::index)),
-        row(Method::GET,    "/docs",                           No,  Anyone,             get(openapi::docs)),
-        row(Method::GET,    plain::STYLE_PATH,                 No,  Anyone,             get(plain::style)),
-        row(Method::GET,    "/problems/{slug}",                No,  Anyone,             get(problem::page)),
+        row(Method::GET,    "/",                               No,  Anyone,             get(pages::home)),
+        row(Method::GET,    "/docs",                           No,  Anyone,             get(pages::docs)),
+        row(Method::GET,    "/docs/api",                       No,  Anyone,             get(pages::api)),
+        row(Method::GET,    "/docs/api/{group}",               No,  Anyone,             get(pages::api_group)),
+        row(Method::GET,    "/problems",                       No,  Anyone,             get(pages::problems)),
+        row(Method::GET,    "/problems/{slug}",                No,  Anyone,             get(pages::problem)),
+        row(Method::GET,    "/developers",                     No,  Anyone,             get(pages::sign_up_form)),
+        row(Method::POST,   "/developers",                     No,  Anyone,             post(pages::sign_up)),
+        row(Method::GET,    "/developers/account",             No,  Anyone,             get(pages::account_form)),
+        row(Method::POST,   "/developers/account",             No,  Anyone,             post(pages::account)),
+        row(Method::POST,   "/theme",                          No,  Anyone,             post(pages::choose_theme)),
+        row(Method::GET,    "/assets/{file}",                  No,  Anyone,             get(pages::file)),
     ]
 }
 
@@ -262,7 +270,7 @@ pub fn router(state: AppState) -> Router {
 }
 
 async fn nothing_here(
-    State(_): State<Arc<App>>,
+    reader: pages::Reader,
     Extension(asked): Extension<Asked>,
     request: Request,
 ) -> Response {
@@ -280,11 +288,27 @@ async fn nothing_here(
         }
         _ => "There is nothing at this address. GET /docs lists what there is.".to_owned(),
     };
+    if is_for_people(path) && reader.wants_pages() {
+        let message = "There is no page at this address. It may have moved, or a letter got lost on the way.";
+        return pages::trouble(&reader, problem::Shape::not_found(message));
+    }
     in_dialect(Fault::NotFound { message }, path, request.headers(), &asked)
 }
 
-async fn wrong_method(Extension(asked): Extension<Asked>, request: Request) -> Response {
+async fn wrong_method(
+    reader: pages::Reader,
+    Extension(asked): Extension<Asked>,
+    request: Request,
+) -> Response {
+    if is_for_people(request.uri().path()) && reader.wants_pages() {
+        return pages::trouble(&reader, problem::of(Fault::WrongMethod, &asked));
+    }
     in_dialect(Fault::WrongMethod, request.uri().path(), request.headers(), &asked)
+}
+
+/// Whether a page may stand at this address. What programs call speaks to programs, whoever types it in.
+fn is_for_people(path: &str) -> bool {
+    !path.starts_with("/v1/") && !path.starts_with("/api/")
 }
 
 /// Answers a fault that no door has taken on, in the dialect of the address.

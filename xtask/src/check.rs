@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use crate::advisories;
 use crate::install::{self, Need};
 use crate::shell::{self, cargo};
 use crate::sql;
+use crate::{advisories, assets};
 
 /// A name and what it runs.
 type Step = (&'static str, fn() -> anyhow::Result<()>);
@@ -17,8 +17,10 @@ type Step = (&'static str, fn() -> anyhow::Result<()>);
 /// Runs all steps.
 pub(crate) fn check() -> anyhow::Result<()> {
     install::ensure(&[Need::Wasm])?;
-    let steps: [Step; 7] = [
+    let steps: [Step; 8] = [
         ("fmt", || cargo(["fmt", "--all", "--check"]).run()),
+        // Before clippy: what browsers run becomes part of `app`.
+        ("assets", assets::build),
         ("clippy", || {
             cargo([
                 "clippy",
@@ -35,7 +37,9 @@ pub(crate) fn check() -> anyhow::Result<()> {
         ("wasm", || {
             // The words must build for the browser: that is why they have a crate of their own.
             let target = ["--target", "wasm32-unknown-unknown", "--no-default-features"];
-            cargo(["check", "--package", "types", "--locked", "--quiet"]).args(target).run()
+            cargo(["check", "--package", "types", "--locked", "--quiet"]).args(target).run()?;
+            let lint = ["clippy", "--package", "frontend", "--locked", "--quiet"];
+            cargo(lint).args(["--target", "wasm32-unknown-unknown", "--", "--deny", "warnings"]).run()
         }),
         ("docs", || {
             let doc = ["doc", "--workspace", "--no-deps", "--locked", "--quiet", "--document-private-items"];

@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "a command-line tool speaks on stdout")]
 
 mod advisories;
+mod assets;
 mod bench;
 mod check;
 mod fuzz;
@@ -52,6 +53,8 @@ enum Task {
     },
     /// Format check, clippy, wasm, docs, SQL, dependencies, tidy
     Check,
+    /// Build what browsers run into `dist/`; `run`, `test`, `check` and `bench` do it by themselves
+    Assets,
     /// Measure, on a release build
     Bench {
         /// Passed on to the benchmark
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Task::Test { arguments } => return exit(test::test(test::Length::Short, &arguments)),
         Task::TestLong { arguments } => return exit(test::test(test::Length::Long, &arguments)),
         Task::Check => check::check(),
+        Task::Assets => assets::build(),
         Task::Bench { arguments } => bench::bench(&arguments),
         Task::Fuzz { seconds, targets } => fuzz::fuzz(seconds, &targets),
         Task::Mutants { packages, arguments } => mutants::mutants(&packages, &arguments),

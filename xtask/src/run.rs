@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt as _;
 use anyhow::Context as _;
 
 use crate::install::{self, Need};
-use crate::{advisories, shell};
+use crate::{advisories, assets, shell};
 
 /// Builds the server and replaces this process with it, so that Ctrl-C and signals reach it directly.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
@@ -14,6 +14,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         needs.push(Need::Postgres);
     }
     install::ensure(&needs)?;
+    assets::build()?;
 
     // The whole workspace is selected, one binary is built: dependencies get the features that tests use too,
     // and are compiled once for both.

@@ -43,15 +43,19 @@ fn python() -> anyhow::Result<()> {
 }
 
 fn node() -> anyhow::Result<()> {
-    let folder = shell::root().join("end2end/sdk/node");
+    npm(&shell::root().join("end2end/sdk/node"))
+}
+
+/// Installs what a folder's `package-lock.json` lists, beside it.
+pub(crate) fn npm(folder: &Path) -> anyhow::Result<()> {
     let list = folder.join("package-lock.json");
     let stamp = folder.join("node_modules/.made-from");
     if !list.is_file() || same(&list, &stamp) {
         return Ok(());
     }
     install::ensure(&[Need::Node])?;
-    println!("install   JavaScript SDKs into {}", folder.display());
-    step("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]).within(&folder).quiet().run()?;
+    println!("install   JavaScript packages into {}", folder.display());
+    step("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]).within(folder).quiet().run()?;
     keep(&list, &stamp)
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 
 use crate::install::{self, Need};
 use crate::test_cluster::{self, TestCluster};
-use crate::{sdk, shell};
+use crate::{assets, sdk, shell};
 
 /// How long the tests may take.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub(crate) enum Length {
 pub(crate) fn test(length: Length, arguments: &[String]) -> anyhow::Result<ExitCode> {
     install::ensure(&[Need::Postgres, Need::Redis])?;
     sdk::setup()?;
+    assets::build()?;
 
     let started = Instant::now();
     let cluster = TestCluster::start()?;

@@ -6,6 +6,12 @@ use std::time::Duration;
 pub(crate) const INFERENCE_BODY_BYTES: usize = 4 * 1024 * 1024;
 /// Any other body: the largest we ask for is a handful of short fields.
 pub(crate) const SMALL_BODY_BYTES: usize = 64 * 1024;
+/// A form of ours: a few short fields, three bytes for each of a name's when they are escaped.
+pub(crate) const FORM_BYTES: usize = 8 * 1024;
+/// Its fields: no form of ours has a tenth of it.
+pub(crate) const FORM_FIELDS: usize = 64;
+/// The path that a form leads back to: longer ones are nobody's bookmark.
+pub(crate) const BACK_BYTES: usize = 2 * 1024;
 /// A payment notice: the vendor's own are below 2 KiB (SPEC §3).
 pub(crate) const NOTICE_BODY_BYTES: usize = 64 * 1024;
 /// A payment notice is answered within 3 s or the vendor gives up (SPEC §3); half a second is for the way.

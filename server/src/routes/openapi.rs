@@ -1,22 +1,19 @@
-//! The OpenAPI 3.1 document, generated from the doors' own annotations, and the pages that show it.
+//! The OpenAPI 3.1 document, generated from the doors' own annotations. The pages that show it are `app::docs`.
 //!
 //! A test compares it with the table of routes: neither can name an operation that the other does not.
 
-use std::fmt::Write as _;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
-use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi as Document};
 use utoipa::{Modify, OpenApi};
 
-use super::plain::{self, escape};
 use super::{
-    App, accounts, admin, agents, anthropic, chat, flags, keys, models, native, openai, ops, orders,
-    sessions, siwe, webhook,
+    accounts, admin, agents, anthropic, chat, flags, keys, models, native, openai, ops, orders, sessions, siwe,
+    webhook,
 };
 
 #[derive(OpenApi)]
@@ -108,70 +105,21 @@ pub(crate) async fn json() -> Response {
     ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "max-age=300")], pretty()).into_response()
 }
 
-/// The operations as a page without JavaScript.
-pub(crate) async fn docs() -> Html<&'static str> {
-    static PAGE: LazyLock<String> = LazyLock::new(|| docs_page(&document()));
-    Html(&PAGE)
-}
-
-/// What this is, and where to go from here.
-pub(crate) async fn index(State(app): State<Arc<App>>) -> Html<String> {
-    let public_url = escape(&app.public_url);
-    plain::page(
-        "Freeside",
-        &format!(
-            "<h1>Freeside</h1><p>A community's NFTs as AI agents, metered against prepaid credits. This server speaks \
-             OpenAI's and Anthropic's dialects: give their SDKs the base URL <code>{public_url}/v1</code> (OpenAI) or \
-             <code>{public_url}</code> (Anthropic).</p><h2>A first key, free of charge</h2>\
-             <pre><code>curl -X POST {public_url}/api/v1/developers/register \\\n  -H 'content-type: application/json' \
-             -d '{{\"name\":\"Ada\"}}'</code></pre><h2>A first answer</h2>\
-             <pre><code>curl -N {public_url}/v1/chat/completions \\\n  -H \"authorization: Bearer $KEY\" \
-             -H 'content-type: application/json' \\\n  -d '{{\"model\":\"cheap\",\"stream\":true,\
-             \"messages\":[{{\"role\":\"user\",\"content\":\"Hello!\"}}]}}'</code></pre>\
-             <nav><ul><li><a href=\"/docs\">All operations</a></li><li><a href=\"/openapi.json\">OpenAPI 3.1</a></li>\
-             <li><a href=\"/readyz?verbose\">Readiness</a></li></ul></nav>"
-        ),
-    )
-}
-
-fn docs_page(document: &Value) -> String {
-    let mut page = String::from(
-        "<h1>Operations</h1><p>From <a href=\"/openapi.json\">the OpenAPI document</a>, which has every field.</p>",
-    );
-    let tags = document["tags"].as_array().map_or(&[][..], Vec::as_slice);
-    for tag in tags {
-        let name = tag["name"].as_str().unwrap_or_default();
-        let title = tag["description"].as_str().unwrap_or(name);
-        write!(page, "<h2>{}</h2><dl>", escape(title)).expect("a String takes everything");
-        for (method, path, operation) in operations(document) {
-            let of_tag = operation["tags"].as_array().is_some_and(|tags| tags.iter().any(|tag| tag == name));
-            if of_tag {
-                let summary = operation["summary"].as_str().unwrap_or_default();
-                let (method, path, summary) = (method.to_uppercase(), escape(path), escape(summary));
-                write!(page, "<dt><code>{method} {path}</code></dt><dd>{summary}</dd>")
-                    .expect("a String takes everything");
-            }
-        }
-        page.push_str("</dl>");
-    }
-    plain::page("Freeside: operations", &page).0
-}
-
-/// Every operation: method in lower case, path, description.
-fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
-    let paths = document["paths"].as_object().into_iter().flatten();
-    paths.flat_map(|(path, item)| {
-        let methods = item.as_object().into_iter().flatten();
-        methods.map(move |(method, operation)| (method.as_str(), path.as_str(), operation))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
     use crate::routes::{Documented, table};
+
+    /// Every operation: method in lower case, path, description.
+    fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+        let paths = document["paths"].as_object().into_iter().flatten();
+        paths.flat_map(|(path, item)| {
+            let methods = item.as_object().into_iter().flatten();
+            methods.map(move |(method, operation)| (method.as_str(), path.as_str(), operation))
+        })
+    }
 
     #[test]
     fn every_documented_route_is_in_the_document_and_vice_versa() {
@@ -214,16 +162,5 @@ mod tests {
             let needs = row.access != Access::Anyone;
             assert_eq!(operation["security"].is_array(), needs, "{} {path}", row.method);
         }
-    }
-
-    #[test]
-    fn the_page_lists_every_operation_and_escapes() {
-        let document = document();
-        let page = docs_page(&document);
-        for (_, path, _) in operations(&document) {
-            assert!(page.contains(&format!(" {path}</code>")), "{path}");
-        }
-        assert_eq!(escape("<a href=\"x\">'&"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;");
-        assert!(!page.contains("<script"));
     }
 }

@@ -1,4 +1,4 @@
-//! Our own dialect of errors: RFC 9457 `application/problem+json`, and the page behind each `type`.
+//! Our own dialect of errors: RFC 9457 `application/problem+json`. The page behind each `type` is `app::problems`.
 //!
 //! A `type` is a path of this server and never changes; `detail` says what to do next; figures come as fields.
 
@@ -6,11 +6,8 @@ mod sign_in;
 
 use std::time::Duration;
 
-use axum::Extension;
-use axum::extract::Path;
-use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use domain::turn::Refusal;
 use identity::RateHeaders;
 use serde::Serialize;
@@ -20,7 +17,7 @@ use utoipa::ToSchema;
 use super::exchange::Asked;
 use super::fault::Fault;
 use super::rate::{self, Retry};
-use super::{plain, sentences, shared};
+use super::{sentences, shared};
 
 /// A kind of problem: its page's name, its title, its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +93,7 @@ kinds! {
     ENGINE_FAILED "engine-failed" 502 "The model failed",
     ENGINE_TIMEOUT "engine-timeout" 504 "The model did not answer in time",
     OVERLOADED "overloaded" 503 "Too busy",
+    CROSS_SITE "cross-site-request" 403 "The request came from another site",
     UNEXPECTED "unexpected" 500 "Something broke on our side",
 }
 
@@ -155,21 +153,26 @@ pub(crate) struct Shape {
     rate: Option<RateHeaders>,
 }
 
+/// Every kind, for their pages.
+pub(crate) fn kinds() -> impl Iterator<Item = app::problems::Problem> {
+    KINDS.iter().map(|Kind { slug, title, status }| app::problems::Problem { slug, title, status: *status })
+}
+
 /// Answers a fault.
 pub(crate) fn answer(fault: Fault, asked: &Asked) -> Response {
+    respond(of(fault, asked), asked)
+}
+
+/// What a fault is among the kinds; logged when it is ours.
+pub(crate) fn of(fault: Fault, asked: &Asked) -> Shape {
     fault.report(&asked.id);
-    respond(shape(fault), asked)
+    shape(fault)
 }
 
 /// Answers a refusal that is not of a turn.
 pub(crate) fn respond(shape: Shape, asked: &Asked) -> Response {
-    let mut headers = HeaderMap::new();
-    shape.retry.write(&mut headers);
-    if let Some(rate) = &shape.rate {
-        rate::write_native(&mut headers, rate);
-    }
+    let (status, headers) = shape.head();
     let problem = Problem { request_id: asked.id.to_string(), ..shape.problem };
-    let status = StatusCode::from_u16(problem.status).expect("a status of this file's own table");
     shared::typed(status, headers, "application/problem+json", &problem)
 }
 
@@ -263,6 +266,22 @@ impl Shape {
         Self { problem, retry: Retry::Open, rate: None }
     }
 
+    /// The status and the headers that the answer has in any dress.
+    pub(crate) fn head(&self) -> (StatusCode, HeaderMap) {
+        let mut headers = HeaderMap::new();
+        self.retry.write(&mut headers);
+        if let Some(rate) = &self.rate {
+            rate::write_native(&mut headers, rate);
+        }
+        let status = StatusCode::from_u16(self.problem.status).expect("a status of this file's own table");
+        (status, headers)
+    }
+
+    /// The kind in words, and what to do next.
+    pub(crate) fn words(&self) -> (&str, &str) {
+        (self.problem.title, &self.problem.detail)
+    }
+
     pub(crate) fn invalid(field: &str, message: &str) -> Self {
         Self::new(INVALID, format!("{field}: {message}"))
             .with(|problem| problem.field = Some(field.to_owned()))
@@ -317,6 +336,12 @@ impl Shape {
     pub(crate) fn restarting() -> Self {
         let detail = "This server is restarting. Connect again in a moment.";
         Self::new(RESTARTING, detail).retry(Retry::after_seconds(1))
+    }
+
+    /// A page elsewhere sent a form of ours.
+    pub(crate) fn cross_site() -> Self {
+        let detail = "This form was sent by a page of another site, so nothing was done. Open the page here and send it again.";
+        Self::new(CROSS_SITE, detail).retry(Retry::Useless)
     }
 
     /// A notice that is not the vendor's.
@@ -398,27 +423,6 @@ impl Shape {
     }
 }
 
-/// The page behind a problem's `type`.
-pub(crate) async fn page(
-    Extension(asked): Extension<Asked>,
-    slug: Result<Path<String>, PathRejection>,
-) -> Response {
-    let slug = slug.map_or_else(|_| String::new(), |Path(slug)| slug);
-    let Some(kind) = KINDS.iter().find(|kind| kind.slug == slug) else {
-        return answer(Fault::NotFound { message: "There is no problem of that name.".to_owned() }, &asked);
-    };
-    let Kind { title, status, slug } = kind;
-    plain::page(
-        title,
-        &format!(
-            "<h1>{title}</h1><p>An answer with status {status} and <code>\"type\": \"/problems/{slug}\"</code> means: \
-             {title}. Its <code>detail</code> says what to do next; its <code>request_id</code> finds it in the logs.</p>\
-             <nav><ul><li><a href=\"/docs\">All operations</a></li></ul></nav>"
-        ),
-    )
-    .into_response()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -476,5 +480,12 @@ mod tests {
         slugs.sort_unstable();
         slugs.dedup();
         assert_eq!(slugs.len(), KINDS.len());
+    }
+
+    #[test]
+    fn each_kind_has_words_for_its_page() {
+        for kind in KINDS {
+            assert!(app::problems::known(kind.slug).is_some(), "{}", kind.slug);
+        }
     }
 }

@@ -13,6 +13,7 @@ mod keys;
 mod money;
 mod operations;
 mod orders;
+mod pages;
 mod recovered;
 mod resets;
 mod sign_in;

@@ -36,7 +36,7 @@ impl File {
 const PASSED_OVER: &[&str] = &[".git", ".sqlx", ".venv", "__pycache__", "node_modules"];
 
 /// What is made by running and building, at the root.
-const PASSED_OVER_AT_ROOT: &[&str] = &["data", "target"];
+const PASSED_OVER_AT_ROOT: &[&str] = &["data", "dist", "target"];
 
 /// What people write. Files without an extension (Makefile, Dockerfile, scripts) are read too.
 const WRITTEN: &[&str] = &[

@@ -1,0 +1,127 @@
+//! `/docs`: quick starts and the few ideas that one has to know; and below `/docs/api` the reference, rendered from the
+//! OpenAPI document, without JavaScript.
+
+mod document;
+mod reference;
+
+use leptos::prelude::*;
+
+pub use self::reference::{api, group};
+use crate::parts::code;
+use crate::shell::{self, Head, Visit};
+
+/// The quick starts.
+#[must_use]
+pub fn page(visit: &Visit) -> String {
+    let head = Head::new(
+        "Docs",
+        "Quick starts for curl, Python and JavaScript with OpenAI's and Anthropic's own SDKs; models, money, limits and \
+         errors of Freeside's API.",
+    );
+    let url = &visit.public_url;
+    let body = view! {
+        <div class="docs">
+            <header>
+                <h1>"Docs"</h1>
+                <p class="lead">"Freeside speaks OpenAI\u{2019}s and Anthropic\u{2019}s dialects. Keep your SDK, change its base URL, and you are done."</p>
+            </header>
+            <nav class="contents" aria-labelledby="contents">
+                <h2 id="contents">"On this page"</h2>
+                <ul>
+                    <li><a href="#key">"Take a key"</a></li>
+                    <li><a href="#curl">"Ask with curl"</a></li>
+                    <li><a href="#sdks">"Ask with an SDK"</a></li>
+                    <li><a href="#models">"Models and pools"</a></li>
+                    <li><a href="#money">"What an answer costs"</a></li>
+                    <li><a href="#limits">"Limits"</a></li>
+                    <li><a href="#errors">"Errors"</a></li>
+                </ul>
+                <h2>"Reference"</h2>
+                <ul>
+                    <li><a href="/docs/api">"All operations"</a></li>
+                    <li><a href="/problems">"All problems"</a></li>
+                </ul>
+            </nav>
+            <article class="text">
+                {quick_start(url)}
+                {sdks(url)}
+                {ideas()}
+            </article>
+        </div>
+    };
+    shell::page(visit, head, body)
+}
+
+fn quick_start(url: &str) -> impl IntoView + use<> {
+    let register = format!(
+        "curl -X POST {url}/api/v1/developers/register \\\n  -H 'content-type: application/json' \\\n  -d '{{\"name\":\"Ada\"}}'"
+    );
+    let openai = format!(
+        "curl -N {url}/v1/chat/completions \\\n  -H \"authorization: Bearer $FREESIDE_API_KEY\" \\\n  -H 'content-type: application/json' \\\n  -d '{{\"model\":\"cheap\",\"stream\":true,\n       \"messages\":[{{\"role\":\"user\",\"content\":\"Hello!\"}}]}}'"
+    );
+    view! {
+        <h2 id="key">"Take a key"</h2>
+        <p>"A sandbox key is free, needs no card, and is good for a number of tokens each UTC day. "<a href="/developers">"Sign up on a page"</a>", or:"</p>
+        {code("Sign up", &register)}
+        <p>"The key is shown once. Keep it in "<code>"FREESIDE_API_KEY"</code>"."</p>
+        <h2 id="curl">"Ask with curl"</h2>
+        {code("A streamed answer, in OpenAI\u{2019}s dialect", &openai)}
+    }
+}
+
+fn sdks(url: &str) -> impl IntoView + use<> {
+    let python_openai = format!(
+        "# pip install openai\nimport os\nfrom openai import OpenAI\n\nclient = OpenAI(base_url=\"{url}/v1\", api_key=os.environ[\"FREESIDE_API_KEY\"])\nstream = client.chat.completions.create(\n    model=\"cheap\",\n    messages=[{{\"role\": \"user\", \"content\": \"Hello!\"}}],\n    stream=True,\n)\nfor chunk in stream:\n    if chunk.choices:\n        print(chunk.choices[0].delta.content or \"\", end=\"\")"
+    );
+    let python_anthropic = format!(
+        "# pip install anthropic\nimport os\nfrom anthropic import Anthropic\n\nclient = Anthropic(base_url=\"{url}\", api_key=os.environ[\"FREESIDE_API_KEY\"])\nmessage = client.messages.create(\n    model=\"cheap\",\n    max_tokens=512,\n    messages=[{{\"role\": \"user\", \"content\": \"Hello!\"}}],\n)\nprint(message.content[0].text)"
+    );
+    let node_openai = format!(
+        "// npm install openai\nimport OpenAI from \"openai\";\n\nconst client = new OpenAI({{ baseURL: \"{url}/v1\", apiKey: process.env.FREESIDE_API_KEY }});\nconst stream = await client.chat.completions.create({{\n  model: \"cheap\",\n  messages: [{{ role: \"user\", content: \"Hello!\" }}],\n  stream: true,\n}});\nfor await (const chunk of stream) {{\n  process.stdout.write(chunk.choices[0]?.delta?.content ?? \"\");\n}}"
+    );
+    let node_anthropic = format!(
+        "// npm install @anthropic-ai/sdk\nimport Anthropic from \"@anthropic-ai/sdk\";\n\nconst client = new Anthropic({{ baseURL: \"{url}\", apiKey: process.env.FREESIDE_API_KEY }});\nconst message = await client.messages.create({{\n  model: \"cheap\",\n  max_tokens: 512,\n  messages: [{{ role: \"user\", content: \"Hello!\" }}],\n}});\nconsole.log(message.content[0].text);"
+    );
+    view! {
+        <h2 id="sdks">"Ask with an SDK"</h2>
+        <p>"The vendors\u{2019} own SDKs work as they are. Our tests run them against this server."</p>
+        <h3 id="python">"Python"</h3>
+        {code("Python, OpenAI\u{2019}s SDK", &python_openai)}
+        {code("Python, Anthropic\u{2019}s SDK", &python_anthropic)}
+        <h3 id="javascript">"JavaScript"</h3>
+        {code("JavaScript, OpenAI\u{2019}s SDK", &node_openai)}
+        {code("JavaScript, Anthropic\u{2019}s SDK", &node_anthropic)}
+    }
+}
+
+fn ideas() -> impl IntoView {
+    view! {
+        <h2 id="models">"Models and pools"</h2>
+        <p>"Name a pool, and the best model in it that is free answers: "<code>"cheap"</code>", "<code>"standard"</code>", "<code>"reasoning"</code>", "<code>"architect"</code>" or "<code>"flagship"</code>". "<code>"native"</code>" is your tier\u{2019}s usual pool. A model\u{2019}s own id works too. "<code>"GET /v1/models"</code>" lists what your key may use, with prices."</p>
+        <p>"A pool above your tier is never reached by any path: the request falls to your tier\u{2019}s usual one, and the answer\u{2019}s "<code>"model"</code>" says what answered."</p>
+        <h2 id="money">"What an answer costs"</h2>
+        <p>"Amounts are micro-USD: whole millionths of a dollar, sent as strings, never as floating-point numbers. Before a model is asked, the most that the answer can cost is set aside. When it ends, what it did cost is charged and the rest is given back at once."</p>
+        <p>"If that does not fit your balance, the answer is a "<a href="/problems/insufficient-credits">"402"</a>" that says how many tokens you can afford. Send "<code>"X-Freeside-Clamp: affordable"</code>", and "<code>"max_tokens"</code>" is lowered instead."</p>
+        <h2 id="limits">"Limits"</h2>
+        <p>"Each key has requests per minute and tokens per UTC day. Answers carry the vendor\u{2019}s own rate headers, and a "<a href="/problems/rate-limited">"429"</a>" says when to come back. Limits are counted apart from money: a full balance does not lift them."</p>
+        <h2 id="errors">"Errors"</h2>
+        <p>"Below "<code>"/v1"</code>" errors have OpenAI\u{2019}s or Anthropic\u{2019}s shape, so that SDKs raise what you expect. Everywhere else they are problem documents (RFC 9457), and "<a href="/problems">"each type has a page"</a>". Every answer has an "<code>"x-request-id"</code>"; quote it when you ask for help."</p>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shell::tests::visit;
+
+    #[test]
+    fn every_place_in_the_contents_is_there() {
+        let page = page(&visit("/docs"));
+        for piece in page.split("href=\"#").skip(1) {
+            let id = piece.split('"').next().expect("closed");
+            assert!(page.contains(&format!("id=\"{id}\"")), "{id}");
+        }
+        assert!(page.contains("base_url=&quot;http://localhost:3000/v1&quot;"));
+        assert!(page.len() <= 20 * 1024, "{}", page.len());
+    }
+}

@@ -1,0 +1,81 @@
+//! Small things that several pages use: a block of code, and text with code in it.
+
+use leptos::prelude::*;
+
+/// A block of code. It scrolls in itself, so the keyboard must be able to reach it.
+pub(crate) fn code(caption: &str, text: &str) -> impl IntoView + use<> {
+    block(caption, text, None)
+}
+
+/// A block of code with a button that copies it. The button appears when the script of the page runs.
+pub(crate) fn copied(id: &'static str, caption: &str, text: &str) -> impl IntoView + use<> {
+    block(caption, text, Some(id))
+}
+
+/// A button that copies the text of the element `id`; hidden until there is a script to do it.
+pub(crate) fn copy_button(id: &'static str, name: &str) -> impl IntoView + use<> {
+    view! {
+        <button r#type="button" class="copy" data-copy=id hidden=true aria-live="polite">{name.to_owned()}</button>
+    }
+}
+
+fn block(caption: &str, text: &str, id: Option<&'static str>) -> impl IntoView + use<> {
+    let inner = remarks(text);
+    let button = id.map(|id| copy_button(id, "Copy"));
+    view! {
+        <figure class="code">
+            <figcaption><span>{caption.to_owned()}</span>{button}</figcaption>
+            <pre tabindex="0" role="group" aria-label=caption.to_owned()><code id=id inner_html=inner></code></pre>
+        </figure>
+    }
+}
+
+/// Text in which `backticks` mark code, as HTML.
+#[must_use]
+pub fn prose(text: &str) -> String {
+    let mut html = String::with_capacity(text.len() + 32);
+    for (place, piece) in text.split('`').enumerate() {
+        let piece = escape(piece);
+        if place % 2 == 1 {
+            html.push_str("<code>");
+            html.push_str(&piece);
+            html.push_str("</code>");
+        } else {
+            html.push_str(&piece);
+        }
+    }
+    html
+}
+
+/// Text as HTML.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+}
+
+/// Code as HTML, its remarks marked.
+fn remarks(text: &str) -> String {
+    let line = |line: &str| {
+        let escaped = escape(line);
+        let is_remark = line.trim_start().starts_with("# ") || line.trim_start().starts_with("// ");
+        if is_remark { format!("<span class=\"remark\">{escaped}</span>") } else { escaped }
+    };
+    text.trim_end().lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_quoted_cannot_become_markup() {
+        assert_eq!(escape("<a href=\"x\">'&"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;");
+        assert_eq!(prose("a `<b>` & c"), "a <code>&lt;b&gt;</code> &amp; c");
+        assert_eq!(prose("no end: `x"), "no end: <code>x</code>");
+        assert_eq!(remarks("# <i>\ncurl '#'"), "<span class=\"remark\"># &lt;i&gt;</span>\ncurl &#39;#&#39;");
+    }
+}

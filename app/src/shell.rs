@@ -1,0 +1,274 @@
+//! What every page has: the document's head, the navigation, the foot with the choice of a theme.
+
+use leptos::prelude::*;
+use leptos::tachys::html::attribute::custom::custom_attribute;
+
+use crate::assets::{self, Asset};
+
+/// Which colours a reader wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Theme {
+    /// What their system says.
+    #[default]
+    System,
+    /// Light, whatever the system says.
+    Light,
+    /// Dark, whatever the system says.
+    Dark,
+}
+
+impl Theme {
+    /// All, in the order in which they are offered.
+    pub const ALL: [Self; 3] = [Self::Light, Self::System, Self::Dark];
+
+    /// The word for it in a form and a cookie.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
+
+    /// The theme of that word.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|theme| theme.as_str() == word)
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::System => "System",
+            Self::Light => "Light",
+            Self::Dark => "Dark",
+        }
+    }
+
+    /// For the root element; `None` leaves it to the system.
+    fn attribute(self) -> Option<&'static str> {
+        (self != Self::System).then(|| self.as_str())
+    }
+}
+
+/// Who looks at what, as far as a page has to know.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    /// The page's own path and query: where the choice of a theme leads back to.
+    pub path: String,
+    /// The reader's colours.
+    pub theme: Theme,
+    /// Lets this answer's own scripts run, and nobody else's.
+    pub nonce: String,
+    /// Where callers reach this server, without a slash at its end.
+    pub public_url: String,
+    /// This server's version.
+    pub version: &'static str,
+}
+
+/// What a page says about itself.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// Its name, before the product's.
+    pub title: String,
+    /// What a search engine shows; 50 to 160 characters.
+    pub description: String,
+    /// Whether search engines may keep it.
+    pub index: Index,
+    /// Modules that the page runs, by the names of their files.
+    pub scripts: &'static [&'static str],
+}
+
+/// Whether search engines may keep a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Index {
+    /// They may.
+    Yes,
+    /// They may not: it is made for one reader, or is an error.
+    No,
+}
+
+impl Head {
+    /// A page that anyone may find.
+    pub(crate) fn new(title: impl Into<String>, description: impl Into<String>) -> Self {
+        Self { title: title.into(), description: description.into(), index: Index::Yes, scripts: &[] }
+    }
+
+    /// A page that is not to be found.
+    pub(crate) fn private(title: impl Into<String>, description: impl Into<String>) -> Self {
+        Self { index: Index::No, ..Self::new(title, description) }
+    }
+}
+
+/// The places in the head's navigation: address, name.
+const PLACES: &[(&str, &str)] = &[("/docs", "Docs"), ("/docs/api", "API"), ("/developers", "Developers")];
+
+/// A whole page.
+pub(crate) fn page(visit: &Visit, head: Head, body: impl IntoView + 'static) -> String {
+    // Whatever the renderer keeps for a page goes with its owner, at the end of this function.
+    let owner = Owner::new();
+    owner.with(|| document(visit, head, body).to_html())
+}
+
+fn document<Body: IntoView + 'static>(visit: &Visit, head: Head, body: Body) -> impl IntoView + use<Body> {
+    let address = visit.path.split('?').next().unwrap_or_default().to_owned();
+    let canonical = format!("{}{address}", visit.public_url);
+    let robots = (head.index == Index::No).then(|| view! { <meta name="robots" content="noindex"/> });
+    let title = if address == "/" { head.title } else { format!("{} · Freeside", head.title) };
+    let scripts: Vec<_> = head
+        .scripts
+        .iter()
+        .filter_map(|name| assets::named(name))
+        .map(|asset| script(asset, visit.nonce.clone()))
+        .collect();
+    let (style, font, icon) = (assets::stylesheet(), assets::font(), assets::icon());
+    view! {
+        <!DOCTYPE html>
+        <html lang="en" data-theme=visit.theme.attribute()>
+            <head>
+                <meta charset="utf-8"/>
+                <meta name="viewport" content="width=device-width, initial-scale=1"/>
+                <title>{title.clone()}</title>
+                <meta name="description" content=head.description.clone()/>
+                {robots}
+                <meta name="theme-color" content="#f7f6ef" media="(prefers-color-scheme: light)"/>
+                <meta name="theme-color" content="#0f1917" media="(prefers-color-scheme: dark)"/>
+                <link rel="canonical" href=canonical.clone()/>
+                <link rel="icon" href=icon.path r#type="image/svg+xml"/>
+                <link rel="preload" href=font.path r#as="font" r#type="font/woff2" crossorigin=""/>
+                <link rel="stylesheet" href=style.path integrity=style.integrity/>
+                {open_graph("og:title", title)}
+                {open_graph("og:description", head.description)}
+                {open_graph("og:url", canonical)}
+                {scripts}
+            </head>
+            <body>
+                <a class="skip" href="#main">"Skip to the content"</a>
+                {top(&address)}
+                <main id="main" tabindex="-1">{body}</main>
+                {foot(visit)}
+            </body>
+        </html>
+    }
+}
+
+/// What a link to the page looks like elsewhere.
+fn open_graph(property: &'static str, text: String) -> impl IntoView {
+    view! { <meta {..custom_attribute("property", property)} content=text/> }
+}
+
+fn script(asset: &'static Asset, nonce: String) -> impl IntoView {
+    view! { <script r#type="module" src=asset.path integrity=asset.integrity nonce=nonce></script> }
+}
+
+/// The mark: a station seen from its end, its inner side half lit.
+pub(crate) fn mark() -> impl IntoView {
+    view! {
+        <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
+            <circle class="hull" cx="16" cy="16" r="13.5"></circle>
+            <path class="lit" d="M16 7.500a8.500 8.500 0 0 1 0 17z"></path>
+        </svg>
+    }
+}
+
+fn top(address: &str) -> impl IntoView + use<> {
+    let places: Vec<_> = PLACES
+        .iter()
+        .map(|(path, name)| {
+            let is_within =
+                address.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            // The longest name that fits is where the reader is: `/docs/api` is not also `/docs`.
+            let is_longest =
+                PLACES.iter().all(|(other, _)| other.len() <= path.len() || !address.starts_with(other));
+            let current = (is_within && is_longest).then_some(if address == *path { "page" } else { "true" });
+            view! { <li><a href=*path aria-current=current>{*name}</a></li> }
+        })
+        .collect();
+    view! {
+        <header class="top">
+            <a class="home-link" href="/">{mark()} "Freeside"</a>
+            <nav aria-label="Main"><ul>{places}</ul></nav>
+        </header>
+    }
+}
+
+fn foot(visit: &Visit) -> impl IntoView + use<> {
+    let chosen = visit.theme;
+    let buttons: Vec<_> = Theme::ALL
+        .into_iter()
+        .map(|theme| {
+            let pressed = if theme == chosen { "true" } else { "false" };
+            view! { <button name="theme" value=theme.as_str() aria-pressed=pressed>{theme.label()}</button> }
+        })
+        .collect();
+    let back = visit.path.clone();
+    let version = format!("Freeside {}", visit.version);
+    view! {
+        <footer class="foot">
+            <nav aria-label="More">
+                <ul>
+                    <li><a href="/problems">"Problems"</a></li>
+                    <li><a href="/openapi.json">"OpenAPI 3.1"</a></li>
+                    <li><a href="/readyz?verbose">"Readiness"</a></li>
+                    <li><a href="/version">{version}</a></li>
+                </ul>
+            </nav>
+            <form method="post" action="/theme">
+                <fieldset class="themes">
+                    <legend class="hidden">"Colours"</legend>
+                    <input r#type="hidden" name="back" value=back/>
+                    {buttons}
+                </fieldset>
+            </form>
+        </footer>
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Somebody who looks at `path`.
+    pub(crate) fn visit(path: &str) -> Visit {
+        Visit {
+            path: path.to_owned(),
+            theme: Theme::System,
+            nonce: "n".to_owned(),
+            public_url: "http://localhost:3000".to_owned(),
+            version: "0.0.0",
+        }
+    }
+
+    fn shown(visit: &Visit) -> String {
+        page(visit, Head::private("A <title>", "About"), view! { <h1>"One"</h1> })
+    }
+
+    #[test]
+    fn the_navigation_says_where_the_reader_is() {
+        for (path, current) in
+            [("/docs", "/docs"), ("/docs/api/keys", "/docs/api"), ("/docs/api", "/docs/api")]
+        {
+            let html = shown(&visit(path));
+            assert_eq!(html.matches("aria-current=").count(), 1, "{path}");
+            assert!(html.contains(&format!("href=\"{current}\" aria-current=")), "{path}");
+        }
+        assert!(!shown(&visit("/")).contains("aria-current"));
+    }
+
+    #[test]
+    fn the_chosen_theme_is_on_the_root_and_on_its_button() {
+        let html = shown(&Visit { theme: Theme::Dark, ..visit("/") });
+        assert!(html.contains("data-theme=\"dark\""));
+        assert!(html.contains("value=\"dark\" aria-pressed=\"true\""));
+        assert_eq!(html.matches("aria-pressed=\"true\"").count(), 1);
+        assert!(!shown(&visit("/")).contains("data-theme"));
+        assert_eq!(Theme::named("dark"), Some(Theme::Dark));
+        assert_eq!(Theme::named("DARK\""), None);
+    }
+
+    #[test]
+    fn what_comes_from_outside_is_escaped() {
+        let html = shown(&visit("/x?a=\"><script>"));
+        assert!(!html.contains("<script>") && html.contains("A &lt;title&gt; · Freeside"));
+    }
+}

@@ -1,0 +1,87 @@
+//! The doors of our pages: each finds out who looks, calls `app`, and sends what it rendered.
+//!
+//! What always holds: a page works without JavaScript; each answer has a policy with a nonce of its own; a form is
+//! taken only from our own pages. Where a browser asks for something that is not there it gets a page, and any other
+//! caller the problem document that it can read. Deliberately absent: HTML (that is `app`), rules.
+
+mod assets;
+mod developers;
+mod form;
+mod reader;
+mod theme;
+
+use std::sync::LazyLock;
+
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use axum::response::Response;
+use serde_json::Value;
+
+pub(crate) use self::assets::file;
+pub(crate) use self::developers::{account, account_form, sign_up, sign_up_form};
+pub(crate) use self::reader::Reader;
+pub(crate) use self::theme::choose as choose_theme;
+use super::problem::Shape;
+use super::{openapi, problem};
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(openapi::document);
+
+/// `/`
+pub(crate) async fn home(reader: Reader) -> Response {
+    reader.show(app::home::page(reader.visit()))
+}
+
+/// `/docs`
+pub(crate) async fn docs(reader: Reader) -> Response {
+    reader.show(app::docs::page(reader.visit()))
+}
+
+/// `/docs/api`
+pub(crate) async fn api(reader: Reader) -> Response {
+    reader.show(app::docs::api(reader.visit(), &DOCUMENT))
+}
+
+/// `/docs/api/{group}`
+pub(crate) async fn api_group(reader: Reader, group: Result<Path<String>, PathRejection>) -> Response {
+    let page = group.ok().and_then(|Path(group)| app::docs::group(reader.visit(), &DOCUMENT, &group));
+    match page {
+        Some(page) => reader.show(page),
+        None => nothing(&reader, "The API has no part of that name. GET /docs/api lists those that it has."),
+    }
+}
+
+/// `/problems`
+pub(crate) async fn problems(reader: Reader) -> Response {
+    reader.show(app::problems::list(reader.visit(), &problem::kinds().collect::<Vec<_>>()))
+}
+
+/// `/problems/{slug}`: the page behind a problem's `type`.
+pub(crate) async fn problem(reader: Reader, slug: Result<Path<String>, PathRejection>) -> Response {
+    let slug = slug.map_or_else(|_| String::new(), |Path(slug)| slug);
+    match problem::kinds().find(|kind| kind.slug == slug) {
+        Some(kind) => reader.show(app::problems::page(reader.visit(), kind)),
+        None => nothing(&reader, "There is no problem of that name. GET /problems lists all."),
+    }
+}
+
+fn nothing(reader: &Reader, message: &str) -> Response {
+    trouble(reader, Shape::not_found(message))
+}
+
+/// A refusal, as a page for those who read pages and as a problem document for others.
+pub(crate) fn trouble(reader: &Reader, shape: Shape) -> Response {
+    if !reader.wants_pages() {
+        return problem::respond(shape, reader.asked());
+    }
+    let (status, headers) = shape.head();
+    let (title, detail) = shape.words();
+    let told = app::trouble::Trouble {
+        status: status.as_u16(),
+        title: title.to_owned(),
+        detail: detail.to_owned(),
+        request_id: reader.asked().id.to_string(),
+    };
+    let mut response = reader.show_with(status, app::trouble::page(reader.visit(), told));
+    response.headers_mut().extend(headers);
+    response
+}
