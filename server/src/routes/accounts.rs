@@ -110,7 +110,7 @@ pub(crate) async fn register(
 }
 
 /// The wallet that signs up. Without one a developer signs up where that is allowed, and keeps to keys.
-async fn developers_wallet(app: &App, headers: &HeaderMap) -> Result<Option<Wallet>, Fault> {
+pub(crate) async fn developers_wallet(app: &App, headers: &HeaderMap) -> Result<Option<Wallet>, Fault> {
     match caller::session(app, headers).await {
         Ok(session) => Ok(Some(session.wallet)),
         Err(Fault::NoSession) if app.sign_up == SignUp::Anyone => Ok(None),

@@ -93,7 +93,6 @@ kinds! {
     ENGINE_FAILED "engine-failed" 502 "The model failed",
     ENGINE_TIMEOUT "engine-timeout" 504 "The model did not answer in time",
     OVERLOADED "overloaded" 503 "Too busy",
-    CROSS_SITE "cross-site-request" 403 "The request came from another site",
     UNEXPECTED "unexpected" 500 "Something broke on our side",
 }
 
@@ -339,7 +338,7 @@ impl Shape {
     }
 
     /// A page elsewhere sent a form of ours.
-    pub(crate) fn cross_site() -> Self {
+    pub(crate) fn foreign_form() -> Self {
         let detail = "This form was sent by a page of another site, so nothing was done. Open the page here and send it again.";
         Self::new(CROSS_SITE, detail).retry(Retry::Useless)
     }

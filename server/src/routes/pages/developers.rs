@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{HeaderValue, RETRY_AFTER};
 use axum::response::Response;
-use domain::accounts::{NAME_CHARACTERS_AT_MOST, RegisterError, SIGNUPS_PER_HOUR};
+use domain::accounts::{NAME_CHARACTERS_AT_MOST, RegisterError, SIGNUPS_PER_HOUR, Standing};
 use domain::flags::Flag;
 use identity::{ApiKey, ApiKeyRow, KeyRefusal, Scope};
 use time::OffsetDateTime;
@@ -16,7 +16,7 @@ use time::macros::format_description;
 use types::MicroUsd;
 
 use super::super::fault::Fault;
-use super::super::{App, problem, sentences};
+use super::super::{App, accounts, body, problem, sentences};
 use super::{Reader, form};
 
 const OFF: &str = "Sign-up is switched off here for now. Keys that were made before work as ever; ask the operator for one.";
@@ -29,6 +29,13 @@ pub(crate) async fn sign_up_form(State(app): State<Arc<App>>, reader: Reader) ->
 
 /// `POST /developers`: signs up and shows the key once.
 pub(crate) async fn sign_up(State(app): State<Arc<App>>, reader: Reader, request: Request) -> Response {
+    let wallet = match accounts::developers_wallet(&app, request.headers()).await {
+        Ok(wallet) => wallet,
+        Err(fault) => {
+            body::discard(request.into_body()).await;
+            return super::trouble(&reader, problem::of(fault, reader.asked()));
+        }
+    };
     let form = match form::read(&app, reader.asked(), request).await {
         Ok(form) => form,
         Err(shape) => return super::trouble(&reader, shape),
@@ -37,7 +44,7 @@ pub(crate) async fn sign_up(State(app): State<Arc<App>>, reader: Reader, request
     let again = |status, form| {
         reader.show_with(status, app::developers::page(reader.visit(), &allowance(&app), form))
     };
-    match domain::accounts::register(&app.ctx, name, reader.asked().ip).await {
+    match domain::accounts::register(&app.ctx, name, reader.asked().ip, wallet).await {
         Ok(registered) => {
             let key = registered.key.secret.reveal().to_owned();
             let made = MadeKey { key, allowance: allowance(&app), name: name.to_owned() };
@@ -63,6 +70,11 @@ pub(crate) async fn sign_up(State(app): State<Arc<App>>, reader: Reader, request
         Err(RegisterError::Off) => {
             let form = Form { name: name.to_owned(), name_error: None, refusal: Some(OFF.to_owned()) };
             again(StatusCode::SERVICE_UNAVAILABLE, form)
+        }
+        Err(RegisterError::SignedUp) => {
+            let refusal = "This wallet has signed up before. Its keys are under GET /api/v1/keys.".to_owned();
+            let form = Form { name: name.to_owned(), name_error: None, refusal: Some(refusal) };
+            again(StatusCode::CONFLICT, form)
         }
         Err(RegisterError::Unexpected(error)) => {
             super::trouble(&reader, problem::of(Fault::Unexpected(error), reader.asked()))
@@ -113,7 +125,7 @@ async fn read_account(app: &App, key: &ApiKey) -> anyhow::Result<Account> {
     let now = app.ctx.clock.now();
     let today = now.date();
     let first = today.replace_day(1).expect("every month has a first day");
-    let report = domain::reports::usage(&app.ctx, key, first, today).await?;
+    let report = domain::reports::usage(&app.ctx, Standing::from(key).account, first, today).await?;
     let keys = app.ctx.keys.list(key.account).await?;
     let days = (1..=today.day()).map(|number| {
         let date = first.replace_day(number).expect("a day up to today's of the same month");

@@ -29,7 +29,7 @@ pub(crate) async fn read(app: &App, asked: &Asked, request: Request) -> Result<F
     let (parts, incoming) = request.into_parts();
     if !is_ours(&app.public_url, &parts.headers) {
         body::discard(incoming).await;
-        return Err(Shape::cross_site());
+        return Err(Shape::foreign_form());
     }
     let whole = body::read_any(&app.bodies, incoming, limits::FORM_BYTES).await;
     let whole = whole.map_err(|fault| problem::of(fault, asked))?;
