@@ -159,7 +159,7 @@ impl Socket {
                     return Next::Frame(kind, frame["payload"].take());
                 }
                 Some(Ok(Message::Close(Some(CloseFrame { code, .. })))) => return Next::Closed(code.into()),
-                Some(Ok(Message::Close(None))) | None | Some(Err(_)) => return Next::Broken,
+                Some(Ok(Message::Close(None)) | Err(_)) | None => return Next::Broken,
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_))) => {}
             }
         }
