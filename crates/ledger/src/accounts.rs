@@ -23,6 +23,12 @@ pub async fn open_account(
     )
     .execute(&mut *connection)
     .await?;
+    // The account's row refers to the book's, which locks it a little; whoever credits the account next wants all of that
+    // lock. Two who open accounts side by side would then wait for each other: so all of it is taken here.
+    sqlx::query("select from book where community_id = $1 for update")
+        .bind(key.community.0)
+        .execute(&mut *connection)
+        .await?;
     sqlx::query!(
         "insert into account (community_id, id, cap_month, holder) values ($1, $2, $3, $4) on conflict do nothing",
         key.community.0,

@@ -80,7 +80,7 @@ async fn a_wallet_asks_and_its_account_in_the_agents_community_pays_once() {
     let other = json!({"message": "Something else.", "requestId": id});
     socket.send("chat", &other).await.expect("sent");
     assert_eq!(socket.error().await, "request_id_reused");
-    for after in [0, 1, 7, frames.len() - 1] {
+    for after in 0..frames.len() {
         socket.send("resume", &json!({"requestId": id, "after": after})).await.expect("sent");
         assert_eq!(socket.answer().await, frames[after..], "after {after}");
     }
