@@ -18,8 +18,9 @@ use crate::socket_client::{Next, Socket};
 /// Answers, and resets in each of them.
 const ANSWERS: u32 = 200;
 const RESETS_EACH: u32 = 5;
-/// Answers of one wallet: below twenty messages a minute, also when each is asked a few times.
-const PER_WALLET: u32 = 4;
+/// Answers of one wallet: as many as may run at once, and below twenty messages a minute, also when each is asked a
+/// few times.
+const PER_WALLET: u32 = 2;
 const AT_ONCE: usize = 12;
 const TOKENS: usize = 60;
 
