@@ -19,11 +19,10 @@
 //! Deliberately absent: the standard library (its way to panic formats a message that nobody reads, and weighs a third
 //! of the module), a framework, serde, and any crate of ours. A guest in someone's house travels light.
 
-#![no_std]
+// Natively it is a library for tests, and those have the standard library.
+#![cfg_attr(target_arch = "wasm32", no_std)]
 
 extern crate alloc;
-#[cfg(test)]
-extern crate std;
 
 pub mod chat;
 pub mod colour;

@@ -12,8 +12,8 @@ use utoipa::openapi::{Components, OpenApi as Document};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    accounts, admin, agents, anthropic, chat, flags, keys, models, native, openai, ops, orders, sessions, siwe,
-    webhook,
+    accounts, admin, agents, anthropic, chat, flags, keys, models, native, openai, ops, orders, sessions,
+    siwe, webhook,
 };
 
 #[derive(OpenApi)]

@@ -168,7 +168,7 @@ fn allowance(app: &App) -> String {
     let tokens = app.ctx.catalog.sandbox.tokens_per_day.to_string();
     let mut grouped = String::new();
     for (place, digit) in tokens.chars().enumerate() {
-        if place > 0 && (tokens.len() - place) % 3 == 0 {
+        if place > 0 && (tokens.len() - place).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
