@@ -1,6 +1,6 @@
 //! What customers' pages run: the chat panel and the sign-in, in a frame or a page on our origin.
 //!
-//! [`chat`] is the conversation and [`markdown`] the drawing of answers, both without a browser in them; [`page`] puts
+//! [`chat`] is the conversation and [`markdown`] the drawing of answers, both without a browser in them; `page` puts
 //! them on a page. The same module serves the widget's frame, `/chat` and `/signin`. Beside it lie the hand-written
 //! loader for foreign pages (`loader.js`), the few lines that start the module (`boot.js`), and the stylesheet
 //! (`panel.css`).

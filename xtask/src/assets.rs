@@ -35,11 +35,13 @@ pub(crate) fn build() -> anyhow::Result<()> {
     install::ensure(&[Need::Wasm])?;
     let started = |package: &&&str| shell::root().join(package).join(BOOT).is_file();
     let packages: Vec<&str> = PACKAGES.iter().filter(started).copied().collect();
-    let mut line = cargo(["build", "--locked", "--quiet", "--profile", PROFILE, "--target", TARGET]);
+    // One after the other: built together, each would get the features that the other asks of their common crates, and
+    // the widget has no standard library.
     for package in &packages {
-        line = line.args(["--package", package]);
+        let line = ["rustc", "--locked", "--quiet", "--profile", PROFILE, "--target", TARGET, "--lib"];
+        // Beside a library there is no link-time optimisation.
+        cargo(line).args(["--package", package, "--crate-type", "cdylib"]).run()?;
     }
-    line.run()?;
     let built = target()?.join(TARGET).join(PROFILE);
     let dist = shell::root().join("dist");
     std::fs::create_dir_all(&dist)?;
