@@ -44,8 +44,9 @@ impl View {
         let head = add(&panel, "header", "fs-head");
         avatar(&head, config, "fs-avatar");
         let who = add(&head, "div", "fs-who");
-        let heading = add_text(&who, if config.mode == Mode::Frame { "h1" } else { "h2" }, "fs-name", name);
-        set(&heading, "dir", "auto");
+        let heading = add(&who, if config.mode == Mode::Frame { "h1" } else { "h2" }, "fs-name");
+        // The name runs its own way, and stands where the page's lines begin.
+        add_text(&heading, "bdi", "", name);
         let state = add(&who, "p", "fs-state");
         if config.mode == Mode::Frame {
             dom::icon_button(&head, "fs-plain", "close", "Close chat", icons::CLOSE);
