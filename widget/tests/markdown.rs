@@ -49,7 +49,7 @@ impl Page {
                 };
                 let mut attributes = String::new();
                 for (name, value) in tag.attributes().iter().filter(|(name, value)| is_told(name, value)) {
-                    attributes += &format!(" {name}={value}");
+                    attributes.extend([" ", name, "=", value]);
                 }
                 format!("<{name}{attributes}>{inner}</{name}>")
             }
