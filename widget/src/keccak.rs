@@ -70,6 +70,8 @@ fn permute(a: &mut [u64; 25]) {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
 
     #[test]

@@ -3,7 +3,7 @@
 //! What always holds: the names of elements and attributes are written here and nowhere else; a value that comes from
 //! outside is a checked [`Href`], a [`Language`], or a number.
 
-use alloc::borrow::ToOwned as _;
+use alloc::borrow::{Cow, ToOwned as _};
 use alloc::string::String;
 use alloc::string::ToString as _;
 use alloc::vec;
@@ -108,8 +108,8 @@ impl Tag {
     }
 
     /// Its attributes. `dir=auto` lets each paragraph run the way its own first letter does.
-    pub fn attributes(&self) -> Vec<(&'static str, String)> {
-        let fixed = |name, value: &str| (name, value.to_owned());
+    pub fn attributes(&self) -> Vec<(&'static str, Cow<'_, str>)> {
+        let fixed = |name, value| (name, Cow::Borrowed(value));
         match self {
             Self::Paragraph
             | Self::Heading(_)
@@ -120,11 +120,11 @@ impl Tag {
             | Self::Table => {
                 vec![fixed("dir", "auto")]
             }
-            Self::Numbers(start) => vec![fixed("dir", "auto"), ("start", start.to_string())],
+            Self::Numbers(start) => vec![fixed("dir", "auto"), ("start", Cow::Owned(start.to_string()))],
             // What scrolls can be reached by keyboard.
             Self::CodeBlock(Language(language)) if language.is_empty() => vec![fixed("tabindex", "0")],
             Self::CodeBlock(Language(language)) => {
-                vec![fixed("tabindex", "0"), fixed("data-language", language)]
+                vec![fixed("tabindex", "0"), fixed("data-language", language.as_str())]
             }
             Self::Scroll => {
                 vec![
