@@ -54,7 +54,7 @@ const GROUPS: [Group; 3] = [
             "crates/pay/src/decimal.rs",
             "crates/pay/src/notice.rs",
         ],
-        tests: &["--lib", "--test", "main"],
+        tests: &["--lib", "--test", "pay"],
         filter: &["canonical", "decimal", "json", "notice"],
     },
 ];
