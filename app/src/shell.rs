@@ -2,8 +2,10 @@
 
 use leptos::prelude::*;
 use leptos::tachys::html::attribute::custom::custom_attribute;
+use types::Wallet;
 
 use crate::assets::{self, Asset};
+use crate::parts;
 
 /// Which colours a reader wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub struct Visit {
     pub public_url: String,
     /// This server's version.
     pub version: &'static str,
+    /// The wallet that is signed in, if any.
+    pub wallet: Option<Wallet>,
 }
 
 /// What a page says about itself.
@@ -144,7 +148,7 @@ fn document<Body: IntoView + 'static>(visit: &Visit, head: Head, body: Body) -> 
             </head>
             <body>
                 <a class="skip" href="#main">"Skip to the content"</a>
-                {top(&address)}
+                {top(visit, &address)}
                 <main id="main" tabindex="-1">{body}</main>
                 {foot(visit)}
             </body>
@@ -171,7 +175,7 @@ pub(crate) fn mark() -> impl IntoView {
     }
 }
 
-fn top(address: &str) -> impl IntoView + use<> {
+fn top(visit: &Visit, address: &str) -> impl IntoView + use<> {
     let places: Vec<_> = PLACES
         .iter()
         .map(|(path, name)| {
@@ -188,7 +192,37 @@ fn top(address: &str) -> impl IntoView + use<> {
         <header class="top">
             <a class="home-link" href="/">{mark()} "Freeside"</a>
             <nav aria-label="Main"><ul>{places}</ul></nav>
+            {who(visit, address)}
         </header>
+    }
+}
+
+/// Who is signed in and how to sign out, or the way to sign in and back.
+fn who(visit: &Visit, address: &str) -> impl IntoView + use<> {
+    let back = visit.path.clone();
+    match visit.wallet {
+        Some(wallet) => {
+            let current = (address == "/account").then_some("page");
+            view! {
+                <div class="who">
+                    <a href="/account" aria-current=current>
+                        <span class="hidden">"Your account, "</span>{parts::short(wallet)}
+                    </a>
+                    <form method="post" action="/signout">
+                        <input r#type="hidden" name="back" value=back/>
+                        <button>"Sign out"</button>
+                    </form>
+                </div>
+            }
+            .into_any()
+        }
+        None if address == "/signin" => {
+            view! { <div class="who"><a href=back aria-current="page">"Sign in"</a></div> }.into_any()
+        }
+        None => {
+            let href = parts::sign_in(&back);
+            view! { <div class="who"><a href=href>"Sign in"</a></div> }.into_any()
+        }
     }
 }
 
@@ -236,6 +270,7 @@ pub(crate) mod tests {
             nonce: "n".to_owned(),
             public_url: "http://localhost:3000".to_owned(),
             version: "0.0.0",
+            wallet: None,
         }
     }
 
@@ -264,6 +299,21 @@ pub(crate) mod tests {
         assert!(!shown(&visit("/")).contains("data-theme"));
         assert_eq!(Theme::named("dark"), Some(Theme::Dark));
         assert_eq!(Theme::named("DARK\""), None);
+    }
+
+    #[test]
+    fn the_head_says_who_is_signed_in_and_how_to_change_it() {
+        let nobody = shown(&visit("/docs?a=1&b=2"));
+        assert!(
+            nobody.contains("href=\"/signin?return=%2Fdocs%3Fa%3D1%26b%3D2\"")
+                && !nobody.contains("/signout")
+        );
+        let wallet = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed".parse().expect("an address");
+        let somebody = shown(&Visit { wallet: Some(wallet), ..visit("/docs?a=1&b=2") });
+        assert!(somebody.contains("0x5aAe…eAed") && !somebody.contains("/signin"));
+        assert!(somebody.contains("action=\"/signout\"") && somebody.contains("value=\"/docs?a=1&amp;b=2\""));
+        let there = shown(&visit("/signin?return=%2F"));
+        assert!(there.contains("href=\"/signin?return=%2F\" aria-current=\"page\""), "not once more around");
     }
 
     #[test]
