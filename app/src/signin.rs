@@ -187,13 +187,16 @@ fn stopped(hurdle: Hurdle) -> impl IntoView {
             </div>
         }
         .into_any(),
-        Hurdle::OtherName(address) => view! {
+        Hurdle::OtherName(address) => {
+            let href = address.clone();
+            view! {
             <div class="note">
                 <p>"A wallet signs for one address, and this server’s is another one than you came by. Sign in there:"</p>
-                <p><a href=address.clone()>{address}</a></p>
+                <p><a href=href>{address}</a></p>
             </div>
+            }
+            .into_any()
         }
-        .into_any(),
     }
 }
 
