@@ -13,6 +13,7 @@
 pub mod assets;
 pub mod developers;
 pub mod docs;
+pub mod embed;
 pub mod home;
 pub mod parts;
 pub mod problems;
