@@ -14,6 +14,7 @@ pub mod account;
 pub mod assets;
 pub mod developers;
 pub mod docs;
+pub mod embed;
 pub mod home;
 pub mod parts;
 pub mod problems;

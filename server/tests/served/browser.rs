@@ -34,6 +34,11 @@ macro_rules! journeys {
 journeys! {
     pages_read,
     watched,
+    widget_away,
+    widget_blocked,
+    widget_chat,
+    widget_isolated,
+    widget_refused,
 }
 
 fn folder() -> PathBuf {
