@@ -114,17 +114,19 @@ async fn answer(State(state): State<Arc<Shared>>, Json(asked): Json<Value>) -> R
             let to = call["to"].as_str().unwrap_or_default().to_owned();
             let question = unhex(call["data"].as_str().unwrap_or_default()).as_deref().and_then(question);
             let is_there = inner.accepted.iter().any(|(contract, _, _)| *contract == to);
-            match question {
-                _ if !is_there => said("result", json!("0x")),
-                Some((hash, signature))
-                    if mood == Mood::Well && inner.accepted.contains(&(to, hash, signature)) =>
-                {
+            let is_accepted =
+                question.is_some_and(|(hash, signature)| inner.accepted.contains(&(to, hash, signature)));
+            match (is_there, mood, is_accepted) {
+                (false, _, _) => said("result", json!("0x")),
+                (true, Mood::Well, true) => {
                     let mut word = [0; 32];
                     word[..4].copy_from_slice(&[0x16, 0x26, 0xba, 0x7e]);
                     said("result", json!(hex(&word)))
                 }
-                Some(_) if mood == Mood::Well => said("result", json!(hex(&[0xff; 32]))),
-                _ => said("error", json!({"code": 3, "message": "execution reverted", "data": "0x"})),
+                (true, Mood::Well, false) => said("result", json!(hex(&[0xff; 32]))),
+                (true, _, _) => {
+                    said("error", json!({"code": 3, "message": "execution reverted", "data": "0x"}))
+                }
             }
         }
         _ => said("error", json!({"code": -32_601, "message": "the method does not exist"})),
