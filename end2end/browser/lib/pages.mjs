@@ -8,8 +8,6 @@ export const PAGES = [
   { name: "problem", path: "/problems/insufficient-credits", says: "What to do" },
   { name: "developers", path: "/developers", says: "Your first answer is a minute away" },
   { name: "account", path: "/developers/account", says: "Usage and keys" },
-  { name: "signin", path: "/signin", says: "Sign in with your wallet" },
-  { name: "own-account", path: "/account", says: "Your account is your wallet" },
   { name: "not-found", path: "/no/such/page", says: "There is no page at this address", status: 404 },
   { name: "error", path: "/theme", says: "The method does not fit", status: 405 },
 ];
