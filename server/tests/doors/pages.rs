@@ -7,9 +7,10 @@ use crate::house::House;
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 /// Pages that anyone may read.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "/",
     "/docs",
+    "/docs/widget",
     "/docs/api",
     "/docs/api/openai",
     "/problems",
@@ -66,6 +67,7 @@ async fn every_page_is_guarded_and_leads_only_to_places_that_exist() {
             "{path}"
         );
         assert_eq!(text.matches("<h1").count(), 1, "{path}");
+        assert!(text.matches("type=\"module\"").count() <= 1, "{path} runs more than what is weighed");
         assert!(text.contains("<html lang=\"en\"") && text.contains("<main id=\"main\""), "{path}");
         for address in each(&text, "href=\"").chain(each(&text, "src=\"")) {
             let (page, place) = address.split_once('#').unwrap_or((address, ""));
