@@ -138,12 +138,35 @@ const PLACES: &[(&str, &str)] =
 
 /// A whole page.
 pub(crate) fn page(visit: &Visit, head: Head, body: impl IntoView + 'static) -> String {
-    // Whatever the renderer keeps for a page goes with its owner, at the end of this function.
-    let owner = Owner::new();
-    owner.with(|| document(visit, head, body).to_html())
+    rendered(visit, head, Around::Site, body)
 }
 
-fn document<Body: IntoView + 'static>(visit: &Visit, head: Head, body: Body) -> impl IntoView + use<Body> {
+/// A small window for one thing: no navigation, no foot.
+pub(crate) fn window(visit: &Visit, head: Head, body: impl IntoView + 'static) -> String {
+    rendered(visit, head, Around::Window, body)
+}
+
+/// What stands around a page's main part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Around {
+    /// The navigation and the foot.
+    Site,
+    /// The mark alone.
+    Window,
+}
+
+fn rendered(visit: &Visit, head: Head, around: Around, body: impl IntoView + 'static) -> String {
+    // Whatever the renderer keeps for a page goes with its owner, at the end of this function.
+    let owner = Owner::new();
+    owner.with(|| document(visit, head, around, body).to_html())
+}
+
+fn document<Body: IntoView + 'static>(
+    visit: &Visit,
+    head: Head,
+    around: Around,
+    body: Body,
+) -> impl IntoView + use<Body> {
     let address = visit.path.split('?').next().unwrap_or_default().to_owned();
     let canonical = format!("{}{}", visit.public_url, head.canonical.as_deref().unwrap_or(&address));
     let robots = (head.index == Index::No).then(|| view! { <meta name="robots" content="noindex"/> });
@@ -157,6 +180,20 @@ fn document<Body: IntoView + 'static>(visit: &Visit, head: Head, body: Body) -> 
     let styles: Vec<_> = head.styles.iter().filter_map(|name| assets::named(name)).map(stylesheet).collect();
     let colours = head.colours.map(|href| view! { <link rel="stylesheet" href=href/> });
     let picture = head.picture.map(|picture| pictured(&visit.public_url, picture));
+    let inner = match around {
+        Around::Site => view! {
+            <a class="skip" href="#main">"Skip to the content"</a>
+            {top(visit, &address)}
+            <main id="main" tabindex="-1">{body}</main>
+            {foot(visit)}
+        }
+        .into_any(),
+        Around::Window => view! {
+            <header class="top"><p class="home-link">{mark()} "Freeside"</p></header>
+            <main>{body}</main>
+        }
+        .into_any(),
+    };
     let (style, font, icon) = (assets::stylesheet(), assets::font(), assets::icon());
     view! {
         <!DOCTYPE html>
@@ -181,12 +218,7 @@ fn document<Body: IntoView + 'static>(visit: &Visit, head: Head, body: Body) -> 
                 {picture}
                 {scripts}
             </head>
-            <body>
-                <a class="skip" href="#main">"Skip to the content"</a>
-                {top(visit, &address)}
-                <main id="main" tabindex="-1">{body}</main>
-                {foot(visit)}
-            </body>
+            <body>{inner}</body>
         </html>
     }
 }

@@ -4,6 +4,7 @@
 //! taken only from our own pages. Where a browser asks for something that is not there it gets a page, and any other
 //! caller the problem document that it can read. Deliberately absent: HTML (that is `app`), rules.
 
+mod account;
 mod agents;
 mod assets;
 mod chat;
@@ -21,12 +22,13 @@ use axum::extract::rejection::PathRejection;
 use axum::response::Response;
 use serde_json::Value;
 
+pub(crate) use self::account::{end_sessions, page as own_account};
 pub(crate) use self::agents::{Pictures, file as agent_file, gallery};
 pub(crate) use self::assets::file;
 pub(crate) use self::chat::{of_default as chat_of_default, page as chat, rate as rate_answer, share as share_chat};
 pub(crate) use self::developers::{account, account_form, sign_up, sign_up_form};
 pub(crate) use self::reader::Reader;
-pub(crate) use self::signin::sign_out;
+pub(crate) use self::signin::{sign_in, sign_out};
 pub(crate) use self::theme::choose as choose_theme;
 use super::problem::Shape;
 use super::{App, openapi, problem};
