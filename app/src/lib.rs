@@ -10,6 +10,9 @@
 //! Deliberately absent: code for the browser (that is `frontend`), rules, SQL, HTTP. Of Leptos only the renderer is
 //! used: routing is the server's, and `leptos_axum`, `leptos_meta` and `leptos_router` would be three more of it.
 
+// A page's type is as deep as the page.
+#![recursion_limit = "256"]
+
 pub mod account;
 pub mod agents;
 pub mod assets;

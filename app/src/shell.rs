@@ -158,15 +158,11 @@ enum Around {
 fn rendered(visit: &Visit, head: Head, around: Around, body: impl IntoView + 'static) -> String {
     // Whatever the renderer keeps for a page goes with its owner, at the end of this function.
     let owner = Owner::new();
-    owner.with(|| document(visit, head, around, body).to_html())
+    owner.with(|| document(visit, head, around, body.into_any()).to_html())
 }
 
-fn document<Body: IntoView + 'static>(
-    visit: &Visit,
-    head: Head,
-    around: Around,
-    body: Body,
-) -> impl IntoView + use<Body> {
+/// The body comes without its type, which is as large as the page and would be compiled into each other one around it.
+fn document(visit: &Visit, head: Head, around: Around, body: AnyView) -> impl IntoView + use<> {
     let address = visit.path.split('?').next().unwrap_or_default().to_owned();
     let canonical = format!("{}{}", visit.public_url, head.canonical.as_deref().unwrap_or(&address));
     let robots = (head.index == Index::No).then(|| view! { <meta name="robots" content="noindex"/> });

@@ -52,7 +52,7 @@ fn draw(agent: &Agent) -> Vec<Rgb> {
     let mut canvas = vec![paper; WIDTH * HEIGHT];
     let centre = (918.0, 315.0);
     // The lamps of the street around it, and then the station.
-    let mut lamps = Layer::new();
+    let mut lamps = Layer::everywhere();
     for (radius, count) in [(268.0, 56_u8), (318.0, 66), (368.0, 76)] {
         for lamp in 0..count {
             let (x, y) = mark::on_circle(radius, f32::from(lamp) / f32::from(count) * std::f32::consts::TAU);
@@ -61,21 +61,19 @@ fn draw(agent: &Agent) -> Vec<Rgb> {
     }
     lamps.paint(&mut canvas, mix(paper, light, 26));
     for shape in mark::shapes(agent) {
-        let mut layer = Layer::new();
-        let colour = layer.shape(shape, centre, 4.5);
-        layer.paint(&mut canvas, colour);
+        Layer::shape(&mut canvas, shape, centre, 4.5);
     }
 
     let Ok(face) = Face::parse(FONT, 0) else { return canvas };
     let text = Text { face };
     let collection = format!("{} · {}", agent.collection, agent.number());
-    let mut quietly = Layer::new();
+    let mut quietly = Layer::everywhere();
     quietly.text(&text, &text.cut(&collection, 34.0), (LEFT, 118.0), 34.0);
     if let Some(nature) = &agent.nature {
         quietly.text(&text, &text.cut(nature, 38.0), (LEFT, 512.0), 38.0);
     }
     quietly.paint(&mut canvas, quiet);
-    let mut loudly = Layer::new();
+    let mut loudly = Layer::everywhere();
     let (size, lines) = text.headline(agent);
     let leading = size * 1.08;
     let count = u8::try_from(lines.len()).unwrap_or(1);
@@ -87,13 +85,10 @@ fn draw(agent: &Agent) -> Vec<Rgb> {
     loudly.text(&text, "Freeside", (LEFT + 44.0, 570.0), 30.0);
     loudly.paint(&mut canvas, ink);
     // The house's own sign beside its name.
-    let mut sign = Layer::new();
-    sign.shape(Shape::Ring { at: (0.0, 0.0), radius: 12.5, width: 2.6, colour: ink }, (LEFT + 15.0, 560.0), 1.0);
-    sign.paint(&mut canvas, quiet);
-    let mut lit = Layer::new();
-    let half = Shape::Half { radius: 7.8, angle: -std::f32::consts::FRAC_PI_2, colour: light };
-    lit.shape(half, (LEFT + 15.0, 560.0), 1.0);
-    lit.paint(&mut canvas, [0xf2, 0xab, 0x5e]);
+    let place = (LEFT + 15.0, 560.0);
+    Layer::shape(&mut canvas, Shape::Ring { at: (0.0, 0.0), radius: 12.5, width: 2.6, colour: quiet }, place, 1.0);
+    let lit = Shape::Half { radius: 7.8, angle: -std::f32::consts::FRAC_PI_2, colour: [0xf2, 0xab, 0x5e] };
+    Layer::shape(&mut canvas, lit, place, 1.0);
     canvas
 }
 
@@ -104,36 +99,58 @@ enum Way {
     Back,
 }
 
-/// Everything of one colour.
-struct Layer(Rasterizer);
+/// Everything of one colour, within a part of the picture.
+struct Layer {
+    raster: Rasterizer,
+    left: usize,
+    top: usize,
+}
 
 impl Layer {
-    fn new() -> Self {
-        Self(Rasterizer::new(WIDTH, HEIGHT))
+    fn everywhere() -> Self {
+        Self { raster: Rasterizer::new(WIDTH, HEIGHT), left: 0, top: 0 }
     }
 
-    fn shape(&mut self, shape: Shape, centre: (f32, f32), scale: f32) -> Rgb {
+    /// The part around a place, which lies within the picture.
+    fn around((x, y): (f32, f32), reach: f32) -> Self {
+        let (left, top) = (whole(x - reach - 1.0).min(WIDTH), whole(y - reach - 1.0).min(HEIGHT));
+        let (right, bottom) = (whole(x + reach + 2.0).min(WIDTH), whole(y + reach + 2.0).min(HEIGHT));
+        Self { raster: Rasterizer::new(right - left, bottom - top), left, top }
+    }
+
+    fn shape(canvas: &mut [Rgb], shape: Shape, centre: (f32, f32), scale: f32) {
         let place = |(x, y): (f32, f32)| (centre.0 + x * scale, centre.1 + y * scale);
-        match shape {
+        let (layer, colour) = match shape {
             Shape::Disc { at, radius, colour } => {
-                self.circle(place(at), radius * scale, Way::On);
-                colour
+                let mut layer = Self::around(place(at), radius * scale);
+                layer.circle(place(at), radius * scale, Way::On);
+                (layer, colour)
             }
             Shape::Ring { at, radius, width, colour } => {
-                self.circle(place(at), (radius + width / 2.0) * scale, Way::On);
-                self.circle(place(at), (radius - width / 2.0) * scale, Way::Back);
-                colour
+                let outer = (radius + width / 2.0) * scale;
+                let mut layer = Self::around(place(at), outer);
+                layer.circle(place(at), outer, Way::On);
+                layer.circle(place(at), outer - width * scale, Way::Back);
+                (layer, colour)
             }
             Shape::Half { radius, angle, colour } => {
-                let quarters = [0.0, 1.0].map(|quarter| angle + quarter * std::f32::consts::FRAC_PI_2);
-                for quarter in quarters {
-                    self.quarter(centre, radius * scale, quarter, Way::On);
+                let mut layer = Self::around(centre, radius * scale);
+                for quarter in [0.0, 1.0] {
+                    let angle = angle + quarter * std::f32::consts::FRAC_PI_2;
+                    layer.quarter(centre, radius * scale, angle, Way::On);
                 }
                 let (x, y) = mark::on_circle(radius, angle);
-                self.0.draw_line(dot(place((-x, -y))), dot(place((x, y))));
-                colour
+                let (from, to) = (layer.dot(place((-x, -y))), layer.dot(place((x, y))));
+                layer.raster.draw_line(from, to);
+                (layer, colour)
             }
-        }
+        };
+        layer.paint(canvas, colour);
+    }
+
+    /// A place of the picture, as this part counts.
+    fn dot(&self, (x, y): (f32, f32)) -> Point {
+        point(x - small(self.left), y - small(self.top))
     }
 
     fn circle(&mut self, centre: (f32, f32), radius: f32, way: Way) {
@@ -144,11 +161,11 @@ impl Layer {
 
     fn quarter(&mut self, (x, y): (f32, f32), radius: f32, angle: f32, way: Way) {
         let (c, s) = (angle.cos() * radius, angle.sin() * radius);
-        let at = |u: f32, v: f32| point(x + u * c - v * s, y + u * s + v * c);
+        let at = |u: f32, v: f32| self.dot((x + u * c - v * s, y + u * s + v * c));
         let curve = [at(1.0, 0.0), at(1.0, KAPPA), at(KAPPA, 1.0), at(0.0, 1.0)];
         match way {
-            Way::On => self.0.draw_cubic(curve[0], curve[1], curve[2], curve[3]),
-            Way::Back => self.0.draw_cubic(curve[3], curve[2], curve[1], curve[0]),
+            Way::On => self.raster.draw_cubic(curve[0], curve[1], curve[2], curve[3]),
+            Way::Back => self.raster.draw_cubic(curve[3], curve[2], curve[1], curve[0]),
         }
     }
 
@@ -159,7 +176,7 @@ impl Layer {
                 Glyph::Lamp => self.circle((x + size * LAMP / 2.0, y - size * 0.25), size * 0.17, Way::On),
                 Glyph::Letter(id) => {
                     let scale = size / f32::from(text.face.units_per_em());
-                    let mut pen = Pen { into: &mut self.0, x, y, scale, at: point(x, y), start: point(x, y) };
+                    let mut pen = Pen { into: &mut self.raster, x, y, scale, at: point(x, y), start: point(x, y) };
                     text.face.outline_glyph(id, &mut pen);
                 }
             }
@@ -168,9 +185,11 @@ impl Layer {
     }
 
     fn paint(self, canvas: &mut [Rgb], colour: Rgb) {
-        self.0.for_each_pixel(|index, cover| {
+        let Self { raster, left, top } = self;
+        raster.for_each_pixel_2d(|x, y, cover| {
             if cover > 0.0 {
                 let cover = cover.min(1.0);
+                let index = (top + y as usize) * WIDTH + left + x as usize;
                 for (under, over) in canvas[index].iter_mut().zip(colour) {
                     *under = byte(f32::from(*under) * (1.0 - cover) + f32::from(over) * cover);
                 }
@@ -179,13 +198,19 @@ impl Layer {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in a picture; none is negative")]
+fn whole(value: f32) -> usize {
+    value.max(0.0) as usize
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a place in a picture of a thousand pixels")]
+fn small(value: usize) -> f32 {
+    value as f32
+}
+
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between two bytes there are bytes")]
 fn byte(value: f32) -> u8 {
     (value + 0.5) as u8
-}
-
-fn dot((x, y): (f32, f32)) -> Point {
-    point(x, y)
 }
 
 /// What stands for a sign.
@@ -342,8 +367,9 @@ mod tests {
             let bytes = png(&agent).expect("encoded");
             assert!(bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes.len() < 120 * 1024, "{name}: {}", bytes.len());
             assert_eq!(bytes[16..24], [0, 0, 4, 176, 0, 0, 2, 118], "1200 by 630");
-            assert_eq!(bytes, png(&agent).expect("encoded"));
         }
+        let again = || png(&agent("Nim")).expect("encoded");
+        assert_eq!(again(), again());
     }
 
     #[test]
