@@ -102,23 +102,37 @@ pub fn page(visit: &Visit, agent: &Agent, room: &Room) -> String {
     };
     let body = view! {
         <div class="agent-page">
-            {profile(agent, room)}
+            {profile(agent)}
             <div class="talk">
                 {panel::panel(visit, agent, room)}
                 {below(agent, room)}
             </div>
+            {facts(agent, room)}
         </div>
     };
     shell::page(visit, head, body)
 }
 
-fn profile(agent: &Agent, room: &Room) -> impl IntoView + use<> {
+fn profile(agent: &Agent) -> impl IntoView + use<> {
     let nature = agent.nature.as_ref().map(|nature| {
         let nature = fitting(nature, TRAIT_BYTES);
         view! { <p class="nature" dir="auto">{nature}</p> }
     });
     let about = fitting(&agent.about, ABOUT_BYTES);
     let about = (!about.is_empty()).then(|| view! { <p class="lead" dir="auto">{about}</p> });
+    view! {
+        <div class="profile">
+            <img class="likeness" src=agent.likeness() alt="" width="128" height="128"/>
+            <p class="eyebrow"><a href="/agents">{agent.collection.clone()}</a>" "{agent.number()}</p>
+            <h1 dir="auto">{agent.name.clone()}</h1>
+            {nature}
+            {about}
+        </div>
+    }
+}
+
+/// Its traits, and what talking to it costs.
+fn facts(agent: &Agent, room: &Room) -> impl IntoView + use<> {
     let is_news = |(_, value): &&(String, String)| Some(value) != agent.nature.as_ref();
     let traits: Vec<_> = agent
         .traits
@@ -141,19 +155,12 @@ fn profile(agent: &Agent, room: &Room) -> impl IntoView + use<> {
         view! { <div><dt>"Your credit here"</dt><dd>{sum} " · "<a href="/buy">"Buy credits"</a></dd></div> }
     });
     view! {
-        <div class="profile">
-            <img class="likeness" src=agent.likeness() alt="" width="128" height="128"/>
-            <p class="eyebrow"><a href="/agents">{agent.collection.clone()}</a>" "{agent.number()}</p>
-            <h1 dir="auto">{agent.name.clone()}</h1>
-            {nature}
-            {about}
-            <dl class="facts">
-                {traits}
-                <div><dt>"Community"</dt><dd dir="auto">{room.community.clone()}</dd></div>
-                <div><dt>"An answer costs"</dt><dd>{price(room.usual)}</dd></div>
-                {purse}
-            </dl>
-        </div>
+        <dl class="facts">
+            {traits}
+            <div><dt>"Community"</dt><dd dir="auto">{room.community.clone()}</dd></div>
+            <div><dt>"An answer costs"</dt><dd>{price(room.usual)}</dd></div>
+            {purse}
+        </dl>
     }
 }
 
@@ -162,7 +169,12 @@ fn below(agent: &Agent, room: &Room) -> impl IntoView + use<> {
     let path = agent.path();
     let public = (agent.public_history && room.shown == Shown::Own)
         .then(|| view! { <a href=format!("{path}?whose=public")>"What others asked"</a> });
-    let back = (room.shown != Shown::Own).then(|| view! { <a href=path.clone()>"The newest"</a> });
+    let is_elsewhere = match room.shown {
+        Shown::Own => false,
+        Shown::Public => room.purse.is_some(),
+        Shown::OwnEarlier | Shown::One => true,
+    };
+    let back = is_elsewhere.then(|| view! { <a href=path.clone()>"Back to the newest"</a> });
     let sharing = room.shares.filter(|_| room.shown == Shown::Own).map(|shares| {
         let (value, label) = if shares {
             ("no", "Others may read this conversation. Take that back")

@@ -50,13 +50,19 @@ fn draw(agent: &Agent) -> Vec<Rgb> {
     let paper = mix(agent.palette.accent, [9, 15, 14], 76);
     let (ink, quiet) = (mix(light, [255, 253, 246], 84), mix(light, paper, 18));
     let mut canvas = vec![paper; WIDTH * HEIGHT];
-    let centre = (918.0, 315.0);
+    let centre = (934.0, 315.0);
     // The lamps of the street around it, and then the station.
     let mut lamps = Layer::everywhere();
     for (radius, count) in [(268.0, 56_u8), (318.0, 66), (368.0, 76)] {
         for lamp in 0..count {
             let (x, y) = mark::on_circle(radius, f32::from(lamp) / f32::from(count) * std::f32::consts::TAU);
-            lamps.circle((centre.0 + x, centre.1 + y), 3.4, Way::On);
+            let at = (centre.0 + x, centre.1 + y);
+            // None behind the name, and none that the edge would cut.
+            if (LEFT + TEXT_WIDTH + 12.0..small(WIDTH) - 8.0).contains(&at.0)
+                && (8.0..small(HEIGHT) - 8.0).contains(&at.1)
+            {
+                lamps.circle(at, 3.4, Way::On);
+            }
         }
     }
     lamps.paint(&mut canvas, mix(paper, light, 26));
