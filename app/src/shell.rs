@@ -138,12 +138,12 @@ const PLACES: &[(&str, &str)] =
 
 /// A whole page.
 pub(crate) fn page(visit: &Visit, head: Head, body: impl IntoView + 'static) -> String {
-    rendered(visit, head, Around::Site, body)
+    rendered(visit, head, Around::Site, body.into_any())
 }
 
 /// A small window for one thing: no navigation, no foot.
 pub(crate) fn window(visit: &Visit, head: Head, body: impl IntoView + 'static) -> String {
-    rendered(visit, head, Around::Window, body)
+    rendered(visit, head, Around::Window, body.into_any())
 }
 
 /// What stands around a page's main part.
@@ -155,13 +155,13 @@ enum Around {
     Window,
 }
 
-fn rendered(visit: &Visit, head: Head, around: Around, body: impl IntoView + 'static) -> String {
+/// Renders a body whose type was forgotten: what stands around it is then compiled once, not once for each page.
+fn rendered(visit: &Visit, head: Head, around: Around, body: AnyView) -> String {
     // Whatever the renderer keeps for a page goes with its owner, at the end of this function.
     let owner = Owner::new();
-    owner.with(|| document(visit, head, around, body.into_any()).to_html())
+    owner.with(|| document(visit, head, around, body).to_html())
 }
 
-/// The body comes without its type, which is as large as the page and would be compiled into each other one around it.
 fn document(visit: &Visit, head: Head, around: Around, body: AnyView) -> impl IntoView + use<> {
     let address = visit.path.split('?').next().unwrap_or_default().to_owned();
     let canonical = format!("{}{}", visit.public_url, head.canonical.as_deref().unwrap_or(&address));

@@ -9,11 +9,13 @@ mod agents;
 mod assets;
 mod chat;
 mod developers;
+mod embed;
 mod form;
 mod own_path;
 mod reader;
 mod signin;
 mod theme;
+mod widget;
 
 use std::sync::{Arc, LazyLock};
 
@@ -27,9 +29,11 @@ pub(crate) use self::agents::{Pictures, file as agent_file, gallery};
 pub(crate) use self::assets::file;
 pub(crate) use self::chat::{of_default as chat_of_default, page as chat, rate as rate_answer, share as share_chat};
 pub(crate) use self::developers::{account, account_form, sign_up, sign_up_form};
+pub(crate) use self::embed::frame;
 pub(crate) use self::reader::Reader;
 pub(crate) use self::signin::{sign_in, sign_out};
 pub(crate) use self::theme::choose as choose_theme;
+pub(crate) use self::widget::{current as loader, pinned as pinned_loader};
 use super::problem::Shape;
 use super::{App, openapi, problem};
 
@@ -44,6 +48,11 @@ pub(crate) async fn home(State(app): State<Arc<App>>, reader: Reader) -> Respons
 /// `/docs`
 pub(crate) async fn docs(reader: Reader) -> Response {
     reader.show(app::docs::page(reader.visit()))
+}
+
+/// `/docs/widget`
+pub(crate) async fn widget_guide(reader: Reader) -> Response {
+    reader.show(app::docs::widget(reader.visit()))
 }
 
 /// `/docs/api`

@@ -33,7 +33,17 @@ macro_rules! journeys {
 
 journeys! {
     pages_read,
+    signin_burner,
+    signin_refused,
+    signin_sessions,
+    signin_wallet,
+    signin_window,
     watched,
+    widget_away,
+    widget_blocked,
+    widget_chat,
+    widget_isolated,
+    widget_refused,
 }
 
 fn folder() -> PathBuf {
