@@ -6,7 +6,7 @@ mod reference;
 
 use leptos::prelude::*;
 
-pub use self::reference::{api, group};
+pub use self::reference::{api, group, group_names};
 use crate::parts::code;
 use crate::shell::{self, Head, Visit};
 

@@ -5,6 +5,7 @@
 //! caller the problem document that it can read. Deliberately absent: HTML (that is `app`), rules.
 
 mod assets;
+mod crawlers;
 mod developers;
 mod form;
 mod reader;
@@ -18,6 +19,7 @@ use axum::response::Response;
 use serde_json::Value;
 
 pub(crate) use self::assets::file;
+pub(crate) use self::crawlers::{favicon, robots, sitemap};
 pub(crate) use self::developers::{account, account_form, sign_up, sign_up_form};
 pub(crate) use self::reader::Reader;
 pub(crate) use self::theme::choose as choose_theme;
