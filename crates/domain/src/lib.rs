@@ -11,6 +11,7 @@ pub mod caps;
 pub mod chat;
 pub mod community;
 pub mod demo;
+pub mod embed;
 pub mod engine;
 pub mod flags;
 pub mod grants;
@@ -20,6 +21,7 @@ pub mod price;
 pub mod reports;
 pub mod sandbox;
 pub mod turn;
+pub mod wallet;
 
 use std::sync::Arc;
 

@@ -36,6 +36,11 @@ journeys! {
     keyboard,
     pages_read,
     watched,
+    widget_away,
+    widget_blocked,
+    widget_chat,
+    widget_isolated,
+    widget_refused,
 }
 
 fn folder() -> PathBuf {

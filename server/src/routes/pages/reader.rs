@@ -10,10 +10,14 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use domain::embed::Origin;
+use identity::Session;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::super::App;
+use super::super::cookies::Cookie;
 use super::super::exchange::{Asked, text};
+use super::super::fault::Fault;
+use super::super::{App, caller};
 use super::theme;
 
 /// 128 bits: nobody guesses a nonce while its page is on the way.
@@ -21,12 +25,15 @@ const NONCE_BYTES: usize = 16;
 /// A browser that came once by https comes by https for a year. Without subdomains: they are not ours to promise.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const EMBEDDER_POLICY: HeaderName = HeaderName::from_static("cross-origin-embedder-policy");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 /// Somebody who looks at a page.
 #[derive(Debug)]
 pub(crate) struct Reader {
     visit: Visit,
+    session: Option<Arc<Session>>,
     asked: Asked,
     wants_pages: bool,
 }
@@ -36,27 +43,34 @@ impl FromRequestParts<Arc<App>> for Reader {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
         let asked = parts.extensions.get::<Asked>().expect("the frame around all routes puts it there");
-        Ok(Self::new(app, asked, &parts.uri, &parts.headers))
+        Ok(Self::new(app, asked, &parts.uri, &parts.headers).await)
     }
 }
 
 impl Reader {
     /// The reader behind a request.
-    pub(crate) fn new(app: &App, asked: &Asked, uri: &Uri, headers: &HeaderMap) -> Self {
+    async fn new(app: &App, asked: &Asked, uri: &Uri, headers: &HeaderMap) -> Self {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let session = signed_in(app, asked, headers).await;
         let visit = Visit {
             path: path.to_owned(),
             theme: theme::chosen(headers),
             nonce: nonce(),
             public_url: app.public_url.clone(),
             version: app.version,
+            wallet: session.as_ref().map(|session| session.wallet),
         };
-        Self { visit, asked: asked.clone(), wants_pages: wants_pages(headers) }
+        Self { visit, session, asked: asked.clone(), wants_pages: wants_pages(headers) }
     }
 
     /// What `app` has to know.
     pub(crate) fn visit(&self) -> &Visit {
         &self.visit
+    }
+
+    /// The session of the wallet that is signed in, if any.
+    pub(crate) fn session(&self) -> Option<&Arc<Session>> {
+        self.session.as_ref()
     }
 
     /// The request.
@@ -90,6 +104,18 @@ impl Reader {
         self.sent(StatusCode::OK, page, HeaderValue::from_static("no-store"))
     }
 
+    /// Sends the document of a frame that pages of `ancestors` may hold. Nothing may keep it: whose pages those are can
+    /// change from one answer to the next.
+    pub(crate) fn show_framed(&self, status: StatusCode, page: String, ancestors: &[Origin]) -> Response {
+        let mut response = self.sent(status, page, HeaderValue::from_static("no-store"));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, text(&policy(&self.visit.nonce, ancestors)));
+        // For pages that are isolated from others: those hold only frames that say they are, too.
+        headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+        headers.insert(EMBEDDER_POLICY, HeaderValue::from_static("require-corp"));
+        response
+    }
+
     fn sent(&self, status: StatusCode, page: String, keep: HeaderValue) -> Response {
         let mut response = (status, page).into_response();
         let headers = response.headers_mut();
@@ -109,10 +135,27 @@ impl Reader {
     }
 }
 
+/// The session in the reader's cookie. One that is over, or that cannot be checked, is nobody's: a page reads all the
+/// same, and what needs a wallet asks for it.
+async fn signed_in(app: &App, asked: &Asked, headers: &HeaderMap) -> Option<Arc<Session>> {
+    if !Cookie::Session.is_in(&app.origins, headers) {
+        return None;
+    }
+    match caller::session(app, headers).await {
+        Ok(session) => Some(session),
+        Err(Fault::NoSession | Fault::SessionOver { .. }) => None,
+        Err(fault) => {
+            tracing::warn!(request_id = asked.id.as_ref(), ?fault, "a page's session was not checked");
+            None
+        }
+    }
+}
+
 /// The content policy of a page that `ancestors` may frame; none: nobody may.
 ///
 /// Scripts run by nonce alone, styles come from our own files alone, and wasm may be compiled. No string becomes code.
-fn policy(nonce: &str, ancestors: &[&str]) -> String {
+fn policy(nonce: &str, ancestors: &[Origin]) -> String {
+    let ancestors: Vec<&str> = ancestors.iter().map(Origin::as_str).collect();
     let ancestors = if ancestors.is_empty() { "'none'".to_owned() } else { ancestors.join(" ") };
     format!(
         "default-src 'none'; script-src 'nonce-{nonce}' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; \
@@ -189,7 +232,8 @@ mod tests {
     #[test]
     fn a_policy_names_its_ancestors_or_nobody() {
         assert!(policy("n", &[]).ends_with("frame-ancestors 'none'"));
-        assert!(policy("n", &["https://a.example"]).ends_with("frame-ancestors https://a.example"));
+        let two = ["https://a.example", "http://localhost:1"].map(|text| Origin::parse(text).expect("an origin"));
+        assert!(policy("n", &two).ends_with("; frame-ancestors https://a.example http://localhost:1"));
         assert!(!policy("n", &[]).contains("unsafe-inline") && !policy("n", &[]).contains("'unsafe-eval'"));
     }
 }
