@@ -40,11 +40,11 @@ const world = { base, open, signIn, api: caller(base) };
 const made = await furnish(world);
 mkdirSync(out, { recursive: true });
 let bytes = 0;
-for (const { name, path, wallet = null, prepare } of SCENES) {
+for (const { name, path, wallet = null, signedIn = wallet !== null, prepare } of SCENES) {
   if (positionals.length > 0 && !positionals.includes(name)) continue;
   for (const width of [1280, 390]) {
     const page = await open({ width, wallet, isMobile: width < 600, deviceScaleFactor: 1, reducedMotion: "reduce" });
-    if (wallet !== null) await signIn(page, wallet);
+    if (signedIn) await signIn(page, [wallet].flat()[0]);
     for (const dark of [false, true]) {
       await page.emulateMedia({ colorScheme: dark ? "dark" : "light" });
       await page.goto(typeof path === "function" ? path(made) : path);

@@ -4,10 +4,13 @@ export const PAGES = [
   { name: "docs", path: "/docs", says: "Ask with curl" },
   { name: "api", path: "/docs/api", says: "/v1/chat/completions" },
   { name: "api-group", path: "/docs/api/openai", says: "Answers a conversation, whole or as a stream" },
+  { name: "widget", path: "/docs/widget", says: "data-agent" },
   { name: "problems", path: "/problems", says: "The balance does not cover this request" },
   { name: "problem", path: "/problems/insufficient-credits", says: "What to do" },
   { name: "developers", path: "/developers", says: "Your first answer is a minute away" },
   { name: "account", path: "/developers/account", says: "Usage and keys" },
+  { name: "signin", path: "/signin?return=/docs", says: "Sign in with your wallet" },
+  { name: "own-account", path: "/account", says: "Your account is your wallet" },
   { name: "not-found", path: "/no/such/page", says: "There is no page at this address", status: 404 },
   { name: "error", path: "/theme", says: "The method does not fit", status: 405 },
 ];

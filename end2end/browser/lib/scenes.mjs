@@ -1,11 +1,14 @@
-// What `docs/screenshots/` shows: one line for each picture. `wallet` is signed in; `prepare` does what a person would do
-// before it; `path` may be a function of what `furnish` made.
+// What `docs/screenshots/` shows: one line for each picture. The first `wallet` is signed in, unless `signedIn`
+// says no; `prepare` does what a person would do before it; `path` may be a function of what `furnish` made.
 export const SCENES = [
   { name: "home", path: "/" },
   { name: "docs", path: "/docs" },
   { name: "api", path: "/docs/api/openai" },
   { name: "problem", path: "/problems/insufficient-credits" },
   { name: "developers", path: "/developers" },
+  { name: "signin", path: "/signin?return=/docs", wallet: [1, 0], signedIn: false },
+  { name: "account", path: "/account", wallet: 0 },
+  { name: "widget", path: "/docs/widget" },
   { name: "not-found", path: "/no/such/page" },
 ];
 
