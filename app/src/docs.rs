@@ -7,7 +7,7 @@ mod widget;
 
 use leptos::prelude::*;
 
-pub use self::reference::{api, group};
+pub use self::reference::{api, group, group_names};
 pub use self::widget::widget;
 use crate::parts::code;
 use crate::shell::{self, Head, Visit};

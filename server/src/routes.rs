@@ -254,6 +254,9 @@ fn table() -> Vec<Row> {
         row(Method::GET,    "/widget/{version}/widget.js",     No,  Anyone,             get(pages::pinned_loader)),
         row(Method::POST,   "/theme",                          No,  Anyone,             post(pages::choose_theme)),
         row(Method::GET,    "/assets/{file}",                  No,  Anyone,             get(pages::file)),
+        row(Method::GET,    "/robots.txt",                     No,  Anyone,             get(pages::robots)),
+        row(Method::GET,    "/sitemap.xml",                    No,  Anyone,             get(pages::sitemap)),
+        row(Method::GET,    "/favicon.ico",                    No,  Anyone,             get(pages::favicon)),
     ]
 }
 
@@ -267,6 +270,13 @@ fn for_trying() -> Vec<Row> {
         row(Method::GET,  burner::SCRIPT_PATH,  get(burner::script)),
         row(Method::POST, "/dev/burner/sign",   post(burner::sign)),
     ]
+}
+
+/// What may be read and does not stand in the API's document: pages, and what belongs to them. For tests that look at all
+/// of them.
+pub fn undocumented() -> impl Iterator<Item = &'static str> {
+    let rows = table().into_iter();
+    rows.filter(|row| row.documented == Documented::No && row.method == Method::GET).map(|row| row.path)
 }
 
 /// The router of all doors.

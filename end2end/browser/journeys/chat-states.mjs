@@ -13,13 +13,14 @@ export async function run({ open, axe, check, signIn, shot }) {
       const how = `${dark ? "dark" : "light"}-${width}`;
       const page = await open({ dark, width });
       await signIn(page, 1);
-      await page.goto("/chat/demo/5?ask=What%20is%20for%20dinner%3F");
+      const draft = `What is for dinner, ${how}?`;
+      await page.goto(`/chat/demo/5?ask=${encodeURIComponent(draft)}`);
       const entry = page.getByRole("textbox", { name: /^Message to/ });
-      check.equal(await entry.inputValue(), "What is for dinner?", "what one wanted to ask");
+      check.equal(await entry.inputValue(), draft, "what one wanted to ask");
       await axe(page, `before it is taken over, ${how}`);
       await page.getByRole("button", { name: "Send" }).click();
       const newest = (question) => page.locator(".fs-mine:nth-last-child(2)", { hasText: question }).locator("+ .fs-theirs");
-      await newest("What is for dinner?").locator(".fs-foot").waitFor();
+      await newest(draft).locator(".fs-foot").waitFor();
       await ask(page, "!fail 500");
       await newest("!fail 500").locator(".fs-failed").waitFor();
       await page.getByRole("button", { name: "Try again" }).waitFor();
