@@ -7,6 +7,7 @@ mod abuse;
 mod admin;
 mod agents;
 mod client;
+mod contract_wallets;
 mod dialects;
 mod embed;
 mod house;
