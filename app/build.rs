@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha384};
 
 /// The parts of the stylesheet, in the order of the cascade.
 const STYLES: &[&str] =
-    &["tokens", "base", "shell", "parts", "code", "form", "table", "home", "docs", "trouble", "developers", "account"];
+    &["tokens", "base", "shell", "parts", "code", "form", "table", "home", "docs", "trouble", "developers", "account", "chat"];
 
 /// The headings' font, in `style/fonts`.
 const FONT: &str = "young-serif.woff2";

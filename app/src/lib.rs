@@ -14,7 +14,9 @@
 #![recursion_limit = "256"]
 
 pub mod account;
+pub mod agents;
 pub mod assets;
+pub mod chat;
 pub mod developers;
 pub mod docs;
 pub mod embed;

@@ -140,6 +140,7 @@ pub(crate) struct App {
     origins: origins::Origins,
     bodies: body::Budget,
     gate: gate::Gate,
+    pictures: pages::Pictures,
 }
 
 /// Whether a route stands in the OpenAPI document.
@@ -228,6 +229,12 @@ fn table() -> Vec<Row> {
         row(Method::GET,    "/.well-known/jwks.json",          Yes, Anyone,             get(ops::jwks)),
         row(Method::GET,    "/openapi.json",                   Yes, Anyone,             get(openapi::json)),
         row(Method::GET,    "/",                               No,  Anyone,             get(pages::home)),
+        row(Method::GET,    "/agents",                         No,  Anyone,             get(pages::gallery)),
+        row(Method::GET,    "/chat/{slug}",                    No,  Anyone,             get(pages::chat_of_default)),
+        row(Method::GET,    "/chat/{slug}/{token}",            No,  Anyone,             get(pages::chat)),
+        row(Method::POST,   "/chat/{slug}/{token}/sharing",    No,  Anyone,             post(pages::share_chat)),
+        row(Method::POST,   "/chat/{slug}/{token}/feedback",   No,  Anyone,             post(pages::rate_answer)),
+        row(Method::GET,    "/chat/{slug}/{token}/{file}",     No,  Anyone,             get(pages::agent_file)),
         row(Method::GET,    "/docs",                           No,  Anyone,             get(pages::docs)),
         row(Method::GET,    "/docs/widget",                    No,  Anyone,             get(pages::widget_guide)),
         row(Method::GET,    "/docs/api",                       No,  Anyone,             get(pages::api)),
@@ -292,6 +299,7 @@ pub fn router(state: AppState) -> Router {
         sockets: state.sockets,
         bodies: body::Budget::new(),
         gate: gate::Gate::default(),
+        pictures: pages::Pictures::default(),
     });
     let mut rows = table();
     if app.burner == Burner::Offered {

@@ -1,6 +1,9 @@
 // The pages that anyone may read: one line each. `says` stands in their text, with and without JavaScript.
 export const PAGES = [
   { name: "home", path: "/", says: "Every token has a voice." },
+  { name: "agents", path: "/agents", says: "Who is home" },
+  { name: "agent", path: "/chat/demo/1", says: "Draws maps of places that have moved since." },
+  { name: "no-agent", path: "/chat/demo/99", says: "Nobody lives at this number", status: 404 },
   { name: "docs", path: "/docs", says: "Ask with curl" },
   { name: "api", path: "/docs/api", says: "/v1/chat/completions" },
   { name: "api-group", path: "/docs/api/openai", says: "Answers a conversation, whole or as a stream" },

@@ -58,8 +58,17 @@ impl House {
         Self::open_with(Timings::default()).await
     }
 
+    /// Of a development server: with wallets for trying.
+    pub(crate) async fn open_for_trying() -> Self {
+        Self::build(Timings::default(), Burner::Offered).await
+    }
+
     /// Whose sockets keep other times.
     pub(crate) async fn open_with(timings: Timings) -> Self {
+        Self::build(timings, Burner::Absent).await
+    }
+
+    async fn build(timings: Timings, burner: Burner) -> Self {
         let database = TestDatabase::new().await;
         let clock = Clock::system();
         let catalog = Arc::new(Catalog::parse(DEFAULT_TOML).expect("the default is sound"));
@@ -154,7 +163,7 @@ impl House {
             tickets: tickets.clone(),
             sockets: sockets.clone(),
             sign_up: SignUp::Anyone,
-            burner: Burner::Absent,
+            burner,
         });
         let service = app.into_make_service_with_connect_info::<SocketAddr>();
         let front = front.tap_io(|stream| stream.set_nodelay(true).expect("a fresh socket"));

@@ -18,6 +18,7 @@ mod pages;
 mod recovered;
 mod resets;
 mod sign_in;
+mod sign_in_pages;
 mod socket_client;
 mod sockets;
 mod wallets;

@@ -33,8 +33,16 @@ macro_rules! journeys {
 
 journeys! {
     calm,
+    chat_reads,
+    chat_states,
+    chat_talk,
     keyboard,
     pages_read,
+    signin_burner,
+    signin_refused,
+    signin_sessions,
+    signin_wallet,
+    signin_window,
     watched,
     widget_away,
     widget_blocked,

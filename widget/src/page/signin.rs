@@ -13,7 +13,7 @@ use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 
 use js_sys::futures::{JsFuture, spawn_local};
-use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Element, MessageEvent, Window};
 
 use super::dom::{self, add, add_text, icons, set};
@@ -183,7 +183,8 @@ impl SignIn {
             let _ = location.replace(&to.unwrap_or_else(|| "/".to_owned()));
             return Ok(());
         }
-        let opener = dom::window().opener().ok().and_then(|opener| opener.dyn_into::<Window>().ok());
+        // Another window's object is no instance of this window's class, so there is nothing to check but its being there.
+        let opener = dom::window().opener().ok().filter(JsValue::is_truthy).map(JsCast::unchecked_into::<Window>);
         let challenge = self.root.get_attribute("data-challenge").filter(|challenge| !challenge.is_empty());
         let body = match (&opener, challenge) {
             (None, Some(challenge)) => object(&[("challenge", JsValue::from_str(&challenge))]),
