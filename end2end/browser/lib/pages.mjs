@@ -5,6 +5,7 @@ export const PAGES = [
   { name: "agent", path: "/chat/demo/1", says: "Draws maps of places that have moved since." },
   { name: "no-agent", path: "/chat/demo/99", says: "Nobody lives at this number", status: 404 },
   { name: "docs", path: "/docs", says: "Ask with curl" },
+  { name: "docs-widget", path: "/docs/widget", says: "An agent on your own page" },
   { name: "api", path: "/docs/api", says: "/v1/chat/completions" },
   { name: "api-group", path: "/docs/api/openai", says: "Answers a conversation, whole or as a stream" },
   { name: "widget", path: "/docs/widget", says: "data-agent" },
