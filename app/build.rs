@@ -28,6 +28,7 @@ const STYLES: &[&str] = &[
     "trouble",
     "developers",
     "account",
+    "chat",
 ];
 
 /// The headings' font, in `style/fonts`.

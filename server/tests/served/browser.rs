@@ -32,6 +32,11 @@ macro_rules! journeys {
 }
 
 journeys! {
+    calm,
+    chat_reads,
+    chat_states,
+    chat_talk,
+    keyboard,
     pages_read,
     signin_burner,
     signin_refused,
