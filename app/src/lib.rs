@@ -11,11 +11,14 @@
 //! used: routing is the server's, and `leptos_axum`, `leptos_meta` and `leptos_router` would be three more of it.
 
 pub mod assets;
+pub mod buy;
+pub mod checkout;
 pub mod developers;
 pub mod docs;
 pub mod home;
 pub mod parts;
 pub mod problems;
+mod qr;
 pub mod shell;
 pub mod trouble;
 
