@@ -28,6 +28,7 @@ const STYLES: &[&str] = &[
     "trouble",
     "developers",
     "checkout",
+    "account",
 ];
 
 /// The headings' font, in `style/fonts`.

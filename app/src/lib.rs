@@ -10,6 +10,7 @@
 //! Deliberately absent: code for the browser (that is `frontend`), rules, SQL, HTTP. Of Leptos only the renderer is
 //! used: routing is the server's, and `leptos_axum`, `leptos_meta` and `leptos_router` would be three more of it.
 
+pub mod account;
 pub mod assets;
 pub mod buy;
 pub mod checkout;
@@ -20,6 +21,7 @@ pub mod parts;
 pub mod problems;
 mod qr;
 pub mod shell;
+pub mod signin;
 pub mod trouble;
 
 pub use self::shell::{Theme, Visit};

@@ -81,6 +81,8 @@ pub struct Head {
     pub index: Index,
     /// Modules that the page runs, by the names of their files.
     pub scripts: &'static [&'static str],
+    /// Stylesheets beside everybody's, by the names of their files.
+    pub styles: &'static [&'static str],
 }
 
 /// Whether search engines may keep a page.
@@ -95,7 +97,13 @@ pub enum Index {
 impl Head {
     /// A page that anyone may find.
     pub(crate) fn new(title: impl Into<String>, description: impl Into<String>) -> Self {
-        Self { title: title.into(), description: description.into(), index: Index::Yes, scripts: &[] }
+        Self {
+            title: title.into(),
+            description: description.into(),
+            index: Index::Yes,
+            scripts: &[],
+            styles: &[],
+        }
     }
 
     /// A page that is not to be found.
@@ -109,12 +117,35 @@ const PLACES: &[(&str, &str)] = &[("/docs", "Docs"), ("/docs/api", "API"), ("/de
 
 /// A whole page.
 pub(crate) fn page(visit: &Visit, head: Head, body: impl IntoView + 'static) -> String {
-    // Whatever the renderer keeps for a page goes with its owner, at the end of this function.
-    let owner = Owner::new();
-    owner.with(|| document(visit, head, body).to_html())
+    rendered(visit, head, Around::Site, body)
 }
 
-fn document<Body: IntoView + 'static>(visit: &Visit, head: Head, body: Body) -> impl IntoView + use<Body> {
+/// A small window for one thing: no navigation, no foot.
+pub(crate) fn window(visit: &Visit, head: Head, body: impl IntoView + 'static) -> String {
+    rendered(visit, head, Around::Window, body)
+}
+
+/// What stands around a page's main part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Around {
+    /// The navigation and the foot.
+    Site,
+    /// The mark alone.
+    Window,
+}
+
+fn rendered(visit: &Visit, head: Head, around: Around, body: impl IntoView + 'static) -> String {
+    // Whatever the renderer keeps for a page goes with its owner, at the end of this function.
+    let owner = Owner::new();
+    owner.with(|| document(visit, head, around, body).to_html())
+}
+
+fn document<Body: IntoView + 'static>(
+    visit: &Visit,
+    head: Head,
+    around: Around,
+    body: Body,
+) -> impl IntoView + use<Body> {
     let address = visit.path.split('?').next().unwrap_or_default().to_owned();
     let canonical = format!("{}{address}", visit.public_url);
     let robots = (head.index == Index::No).then(|| view! { <meta name="robots" content="noindex"/> });
@@ -125,6 +156,21 @@ fn document<Body: IntoView + 'static>(visit: &Visit, head: Head, body: Body) -> 
         .filter_map(|name| assets::named(name))
         .map(|asset| script(asset, visit.nonce.clone()))
         .collect();
+    let styles: Vec<_> = head.styles.iter().filter_map(|name| assets::named(name)).map(stylesheet).collect();
+    let inner = match around {
+        Around::Site => view! {
+            <a class="skip" href="#main">"Skip to the content"</a>
+            {top(visit, &address)}
+            <main id="main" tabindex="-1">{body}</main>
+            {foot(visit)}
+        }
+        .into_any(),
+        Around::Window => view! {
+            <header class="top"><p class="home-link">{mark()} "Freeside"</p></header>
+            <main>{body}</main>
+        }
+        .into_any(),
+    };
     let (style, font, icon) = (assets::stylesheet(), assets::font(), assets::icon());
     view! {
         <!DOCTYPE html>
@@ -140,18 +186,14 @@ fn document<Body: IntoView + 'static>(visit: &Visit, head: Head, body: Body) -> 
                 <link rel="canonical" href=canonical.clone()/>
                 <link rel="icon" href=icon.path r#type="image/svg+xml"/>
                 <link rel="preload" href=font.path r#as="font" r#type="font/woff2" crossorigin=""/>
-                <link rel="stylesheet" href=style.path integrity=style.integrity/>
+                {stylesheet(style)}
+                {styles}
                 {open_graph("og:title", title)}
                 {open_graph("og:description", head.description)}
                 {open_graph("og:url", canonical)}
                 {scripts}
             </head>
-            <body>
-                <a class="skip" href="#main">"Skip to the content"</a>
-                {top(visit, &address)}
-                <main id="main" tabindex="-1">{body}</main>
-                {foot(visit)}
-            </body>
+            <body>{inner}</body>
         </html>
     }
 }
@@ -159,6 +201,10 @@ fn document<Body: IntoView + 'static>(visit: &Visit, head: Head, body: Body) -> 
 /// What a link to the page looks like elsewhere.
 fn open_graph(property: &'static str, text: String) -> impl IntoView {
     view! { <meta {..custom_attribute("property", property)} content=text/> }
+}
+
+fn stylesheet(asset: &'static Asset) -> impl IntoView {
+    view! { <link rel="stylesheet" href=asset.path integrity=asset.integrity/> }
 }
 
 fn script(asset: &'static Asset, nonce: String) -> impl IntoView {
@@ -216,9 +262,8 @@ fn who(visit: &Visit, address: &str) -> impl IntoView + use<> {
             }
             .into_any()
         }
-        None if address == "/signin" => {
-            view! { <div class="who"><a href=back aria-current="page">"Sign in"</a></div> }.into_any()
-        }
+        // Where it is done already. A link to the page itself would take along what a link from elsewhere asked for.
+        None if address == "/signin" => ().into_any(),
         None => {
             let href = parts::sign_in(&back);
             view! { <div class="who"><a href=href>"Sign in"</a></div> }.into_any()
@@ -312,8 +357,7 @@ pub(crate) mod tests {
         let somebody = shown(&Visit { wallet: Some(wallet), ..visit("/docs?a=1&b=2") });
         assert!(somebody.contains("0x5aAe…eAed") && !somebody.contains("/signin"));
         assert!(somebody.contains("action=\"/signout\"") && somebody.contains("value=\"/docs?a=1&amp;b=2\""));
-        let there = shown(&visit("/signin?return=%2F"));
-        assert!(there.contains("href=\"/signin?return=%2F\" aria-current=\"page\""), "not once more around");
+        assert!(!shown(&visit("/signin?return=%2F")).contains("class=\"who\""), "not once more around");
     }
 
     #[test]

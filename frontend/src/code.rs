@@ -71,7 +71,8 @@ pub fn whole(text: &str, otherwise: &str) -> String {
 pub fn decimal(text: &str, otherwise: &str) -> String {
     let text = text.trim();
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |text: &str| !text.is_empty() && text.len() <= 6 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let digits =
+        |text: &str| !text.is_empty() && text.len() <= 6 && text.bytes().all(|byte| byte.is_ascii_digit());
     let is_decimal = digits(whole) && digits(part) && (whole.len() == 1 || !whole.starts_with('0'));
     if is_decimal { text } else { otherwise }.to_owned()
 }
@@ -119,7 +120,9 @@ mod tests {
     fn the_body_is_json_whatever_is_said() {
         let body = body(&call());
         assert!(body.contains(r#""content":"It's \"he\"\\\n\u0001é""#), "{body}");
-        assert!(body.ends_with(r#""max_tokens":256,"temperature":0.7,"stream":true,"stream_options":{"include_usage":true}}"#));
+        assert!(body.ends_with(
+            r#""max_tokens":256,"temperature":0.7,"stream":true,"stream_options":{"include_usage":true}}"#
+        ));
     }
 
     #[test]
@@ -136,7 +139,10 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_json_or_the_usual_ones() {
-        assert_eq!((whole("0256", "1"), whole("2x", "1"), whole("", "1")), ("256".into(), "1".into(), "1".into()));
+        assert_eq!(
+            (whole("0256", "1"), whole("2x", "1"), whole("", "1")),
+            ("256".into(), "1".into(), "1".into())
+        );
         let read = |text| decimal(text, "1");
         assert_eq!(["0.7", "2", ".5", "1.", "-1", "1e9", "00.5"].map(read).join(" "), "0.7 2 1 1 1 1 1");
     }

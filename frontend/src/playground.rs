@@ -10,7 +10,9 @@ use std::rc::Rc;
 use js_sys::{JSON, Reflect};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
-use web_sys::{Element, HtmlElement, HtmlInputElement, HtmlSelectElement, HtmlTextAreaElement, XmlHttpRequest};
+use web_sys::{
+    Element, HtmlElement, HtmlInputElement, HtmlSelectElement, HtmlTextAreaElement, XmlHttpRequest,
+};
 
 use crate::code::{self, Call};
 use crate::page::{self, Visible};

@@ -19,7 +19,8 @@ pub const AWAY: &str = "The server cannot be reached. Send it again in a moment.
 /// What an answer took.
 #[must_use]
 pub fn receipt(prompt: f64, completion: f64, cost_micro: &str, pool: &str) -> String {
-    let cost = cost_micro.parse::<i64>().map_or_else(|_| String::new(), |micro| format!(", ${}", dollars(micro)));
+    let cost =
+        cost_micro.parse::<i64>().map_or_else(|_| String::new(), |micro| format!(", ${}", dollars(micro)));
     format!("{prompt} tokens asked, {completion} answered by the pool {pool}{cost}.")
 }
 
@@ -30,7 +31,11 @@ pub fn left(seconds: i64) -> String {
         return "(over)".to_owned();
     }
     let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    if hours > 0 { format!("({hours}:{minutes:02}:{seconds:02} left)") } else { format!("({minutes}:{seconds:02} left)") }
+    if hours > 0 {
+        format!("({hours}:{minutes:02}:{seconds:02} left)")
+    } else {
+        format!("({minutes}:{seconds:02} left)")
+    }
 }
 
 /// The first request came.
@@ -63,7 +68,10 @@ mod tests {
 
     #[test]
     fn a_receipt_names_the_pool_and_the_cost() {
-        assert_eq!(receipt(12.0, 9.0, "85", "cheap"), "12 tokens asked, 9 answered by the pool cheap, $0.000085.");
+        assert_eq!(
+            receipt(12.0, 9.0, "85", "cheap"),
+            "12 tokens asked, 9 answered by the pool cheap, $0.000085."
+        );
     }
 
     #[test]

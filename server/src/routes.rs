@@ -9,6 +9,7 @@ mod admin;
 mod agents;
 mod anthropic;
 mod body;
+mod burner;
 mod caller;
 mod chat;
 mod conversation;
@@ -55,6 +56,7 @@ use self::exchange::Asked;
 use self::fault::Fault;
 use crate::config::Networks;
 
+pub use self::burner::Burner;
 pub use self::caller::OperatorToken;
 pub use self::ops::Check;
 pub use self::ws::{Sockets, Timings};
@@ -91,6 +93,8 @@ pub struct AppState {
     pub sockets: Sockets,
     /// Who may sign up as a developer.
     pub sign_up: SignUp,
+    /// Whether there are wallets for trying.
+    pub burner: Burner,
 }
 
 /// Who may sign up as a developer.
@@ -133,6 +137,7 @@ pub(crate) struct App {
     sockets: Sockets,
     sign_in: SignIn,
     sign_up: SignUp,
+    burner: Burner,
     origins: origins::Origins,
     bodies: body::Budget,
     gate: gate::Gate,
@@ -244,9 +249,24 @@ fn table() -> Vec<Row> {
         row(Method::POST,   "/buy",                            No,  Anyone,             post(pages::order_pack)),
         row(Method::GET,    "/checkout/{id}",                  No,  Anyone,             get(pages::checkout)),
         row(Method::POST,   "/checkout/{id}",                  No,  Anyone,             post(pages::choose_coin)),
+        row(Method::GET,    "/signin",                         No,  Anyone,             get(pages::sign_in)),
         row(Method::POST,   "/signout",                        No,  Anyone,             post(pages::sign_out)),
+        row(Method::GET,    "/account",                        No,  Anyone,             get(pages::own_account)),
+        row(Method::POST,   "/account/sessions",               No,  Anyone,             post(pages::end_sessions)),
         row(Method::POST,   "/theme",                          No,  Anyone,             post(pages::choose_theme)),
         row(Method::GET,    "/assets/{file}",                  No,  Anyone,             get(pages::file)),
+    ]
+}
+
+/// What a development server has besides: wallets for trying. No production server has these routes.
+#[rustfmt::skip]
+fn for_trying() -> Vec<Row> {
+    use Access::Anyone;
+    use Documented::No;
+    let row = |method, path, door| Row { method, path, documented: No, access: Anyone, door };
+    vec![
+        row(Method::GET,  burner::SCRIPT_PATH,  get(burner::script)),
+        row(Method::POST, "/dev/burner/sign",   post(burner::sign)),
     ]
 }
 
@@ -262,6 +282,7 @@ pub fn router(state: AppState) -> Router {
         origins: origins::Origins::of(&state.public_url),
         sign_in: state.sign_in,
         sign_up: state.sign_up,
+        burner: state.burner,
         public_url: state.public_url,
         version: state.version,
         ipn_secret: state.ipn_secret,
@@ -270,8 +291,11 @@ pub fn router(state: AppState) -> Router {
         bodies: body::Budget::new(),
         gate: gate::Gate::default(),
     });
-    table()
-        .into_iter()
+    let mut rows = table();
+    if app.burner == Burner::Offered {
+        rows.extend(for_trying());
+    }
+    rows.into_iter()
         .fold(Router::new(), |router, row| {
             let Row { method, path, documented, access, door } = row;
             tracing::debug!(%method, path, ?documented, ?access, "route");

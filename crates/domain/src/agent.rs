@@ -107,18 +107,6 @@ pub async fn default_collection(ctx: &Ctx) -> Result<Option<String>, sqlx::Error
     sqlx::query_scalar("select slug from collection where is_default").fetch_optional(&ctx.db).await
 }
 
-/// Some agents of the deployment's default collection, to try first.
-pub async fn of_default(ctx: &Ctx, limit: i64) -> Result<Vec<Arc<Agent>>, sqlx::Error> {
-    let community: Option<i64> = sqlx::query_scalar("select community_id from collection where is_default")
-        .fetch_optional(&ctx.db)
-        .await?;
-    let Some(community) = community else { return Ok(Vec::new()) };
-    let mut agents = list(ctx, CommunityId(community), Page { after: None, limit }).await?;
-    // A holder-only agent would refuse whoever tries.
-    agents.retain(|agent| !agent.holder_only);
-    Ok(agents)
-}
-
 /// Which agents of a community.
 #[derive(Clone, Copy, Debug)]
 pub struct Page {

@@ -80,6 +80,13 @@ impl Origins {
         self.find(&format!("{scheme}://{host}")).filter(|_| self.site(headers) != Site::Foreign)
     }
 
+    /// Whether the request was addressed to one of our own names.
+    pub(crate) fn are_asked(&self, headers: &HeaderMap) -> bool {
+        let scheme = if self.is_https { "https" } else { "http" };
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+        host.is_some_and(|host| self.find(&format!("{scheme}://{host}")).is_some())
+    }
+
     /// Whose page asks.
     pub(crate) fn site(&self, headers: &HeaderMap) -> Site {
         if headers.contains_key(ORIGIN) {

@@ -8,6 +8,7 @@ mod account;
 mod assets;
 mod buy;
 mod checkout;
+mod developer_account;
 mod developers;
 mod form;
 mod holder;
@@ -25,17 +26,18 @@ use axum::extract::rejection::PathRejection;
 use axum::response::Response;
 use serde_json::Value;
 
-pub(crate) use self::account::{show_key as account_of_key, show_wallet as account_of_wallet};
+pub(crate) use self::account::{end_sessions, page as own_account};
 pub(crate) use self::assets::file;
 pub(crate) use self::buy::{choose_pack, order as order_pack};
 pub(crate) use self::checkout::{choose as choose_coin, look as checkout};
+pub(crate) use self::developer_account::{show_key as account_of_key, show_wallet as account_of_wallet};
 pub(crate) use self::developers::{playground, sign_up, sign_up_form};
 pub(crate) use self::keys::{
     create as create_key, look as key, revoke as revoke_key, rotate as rotate_key, upgrade as go_live,
 };
 pub(crate) use self::log::{look as request_log, look_with_key as request_log_of_key};
 pub(crate) use self::reader::Reader;
-pub(crate) use self::signin::sign_out;
+pub(crate) use self::signin::{sign_in, sign_out};
 pub(crate) use self::theme::choose as choose_theme;
 use super::problem::Shape;
 use super::{openapi, problem};

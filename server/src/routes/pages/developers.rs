@@ -9,7 +9,6 @@ use axum::http::StatusCode;
 use axum::http::header::{HeaderValue, RETRY_AFTER};
 use axum::response::Response;
 use domain::accounts::{NAME_CHARACTERS_AT_MOST, RegisterError, SIGNUPS_PER_HOUR};
-use domain::agent;
 use domain::flags::Flag;
 use identity::{KeyKind, NewKey};
 use time::OffsetDateTime;
@@ -22,8 +21,6 @@ use super::holder::{self, Holder};
 use super::{Reader, form};
 
 const OFF: &str = "Sign-up is switched off here for now. Keys that were made before work as ever; ask the operator for one.";
-/// Agents that the playground offers: a taste of them, and any other can be typed into the code.
-const AGENTS_OFFERED: i64 = 6;
 
 /// `GET /developers`
 pub(crate) async fn sign_up_form(State(app): State<Arc<App>>, reader: Reader) -> Response {
@@ -142,7 +139,7 @@ pub(super) async fn made(
 async fn models(app: &App) -> Result<Vec<String>, Fault> {
     let pools = Pool::ALL.into_iter().map(|pool| pool.as_str().to_owned());
     let mut models: Vec<String> = std::iter::once("native".to_owned()).chain(pools).collect();
-    let agents = agent::of_default(&app.ctx, AGENTS_OFFERED).await;
+    let agents = domain::wallet::to_meet(&app.ctx).await;
     let agents = agents.map_err(|error| Fault::Unexpected(error.into()))?;
     models.extend(agents.iter().map(|agent| format!("agent:{}:{}", agent.slug, agent.token_id)));
     Ok(models)

@@ -17,7 +17,7 @@ use super::super::exchange::text;
 use super::super::fault::Fault;
 use super::super::problem::Shape;
 use super::super::{App, keys};
-use super::account::{self, Said};
+use super::developer_account::{self as account, Said};
 use super::developers::{MadeName, failed, for_people, made};
 use super::form::Form;
 use super::holder::{self, Holder, Refused};
