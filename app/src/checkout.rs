@@ -197,7 +197,7 @@ pub fn locked(visit: &Visit, id: &str, refusal: Option<String>) -> String {
     shell::page(visit, head, body)
 }
 
-fn simulated(order: &Order) -> Option<impl IntoView + use<>> {
+fn simulated(order: &Order) -> Option<AnyView> {
     let address = order.simulator.clone()?;
     let place = order.payment.as_ref().map_or(String::new(), |payment| format!("/#payment-{}", payment.id));
     let href = format!("{address}{place}");
@@ -207,10 +207,10 @@ fn simulated(order: &Order) -> Option<impl IntoView + use<>> {
             "Nothing here moves on a chain. "
             <a id="simulator" href=href target="_blank" rel="noopener">"Press pay, underpay or expire on the simulator\u{2019}s page"</a>
         </p>
-    })
+    }.into_any())
 }
 
-fn steps(stage: Stage) -> impl IntoView {
+fn steps(stage: Stage) -> AnyView {
     let at = stage.step();
     let names = ["Coin", "Payment", "Confirmation", "Credits"];
     let items: Vec<_> = names
@@ -224,11 +224,11 @@ fn steps(stage: Stage) -> impl IntoView {
             view! { <li class=class aria-current=current>{name}{said}</li> }
         })
         .collect();
-    view! { <ol class="steps-done" aria-label="Where this order is">{items}</ol> }
+    view! { <ol class="steps-done" aria-label="Where this order is">{items}</ol> }.into_any()
 }
 
 /// Refreshing by hand, which is all there is without a script; with one, the sentence says that it looks by itself.
-fn look_again(order: &Order, proof: Proof) -> Option<impl IntoView + use<>> {
+fn look_again(order: &Order, proof: Proof) -> Option<AnyView> {
     let stamp = format!("As of {} UTC. ", order.read_at);
     (order.stage.is_live() && proof == Proof::Session).then(|| {
         view! {
@@ -237,6 +237,7 @@ fn look_again(order: &Order, proof: Proof) -> Option<impl IntoView + use<>> {
                 <span data-live-note="" hidden=true>" (this page looks by itself every three seconds)"</span>
             </p>
         }
+        .into_any()
     })
 }
 
@@ -268,7 +269,7 @@ fn stage(order: &Order, proof: Proof) -> AnyView {
     }
 }
 
-fn finished(order: &Order) -> impl IntoView + use<> {
+fn finished(order: &Order) -> AnyView {
     let (href, name) = order.back.clone();
     let balance = order.balance.map(|balance| {
         view! { <div><dt>"New balance"</dt><dd id="new-balance">{dollars(balance)}</dd></div> }
@@ -281,10 +282,11 @@ fn finished(order: &Order) -> impl IntoView + use<> {
         </dl>
         <p class="actions"><a class="button" href=href>{name}</a><a href="/buy">"Buy more"</a></p>
     }
+    .into_any()
 }
 
 /// What is bought, as the books will say it.
-fn receipt(order: &Order) -> impl IntoView + use<> {
+fn receipt(order: &Order) -> AnyView {
     let bonus = (order.bonus > MicroUsd::ZERO)
         .then(|| view! { <div><dt>"Bonus"</dt><dd>{dollars(order.bonus)}</dd></div> });
     let sum = dollars(MicroUsd(order.credits.0.saturating_add(order.bonus.0)));
@@ -300,6 +302,7 @@ fn receipt(order: &Order) -> impl IntoView + use<> {
             <p class="quiet">"Order "<code>{order.id.clone()}</code></p>
         </section>
     }
+    .into_any()
 }
 
 fn dollars(amount: MicroUsd) -> String {

@@ -78,7 +78,7 @@ pub fn page(visit: &Visit, allowance: &str, form: Form) -> String {
 }
 
 /// The places around this one.
-fn places() -> impl IntoView {
+fn places() -> AnyView {
     view! {
         <nav class="contents after" aria-labelledby="contents">
             <h2 id="contents">"For developers"</h2>
@@ -96,6 +96,7 @@ fn places() -> impl IntoView {
             </ul>
         </nav>
     }
+    .into_any()
 }
 
 fn entrance(visit: &Visit, form: Form) -> AnyView {

@@ -7,7 +7,7 @@ use crate::parts::{copy_button, key_field};
 use crate::qr;
 
 /// The coins whose least fits the pack, each a button: one press makes the payment.
-pub(super) fn coins(order: &Order, proof: Proof, title: &'static str) -> impl IntoView + use<> {
+pub(super) fn coins(order: &Order, proof: Proof, title: &'static str) -> AnyView {
     let is_empty = order.coins.is_empty();
     let buttons: Vec<_> = order
         .coins
@@ -38,11 +38,11 @@ pub(super) fn coins(order: &Order, proof: Proof, title: &'static str) -> impl In
             </form>
         }
     });
-    view! { {none}{list}{some} }
+    view! { {none}{list}{some} }.into_any()
 }
 
 /// The other coins, out of the way of whoever has chosen one.
-pub(super) fn other_coin(order: &Order, proof: Proof) -> Option<impl IntoView + use<>> {
+pub(super) fn other_coin(order: &Order, proof: Proof) -> Option<AnyView> {
     (!order.coins.is_empty()).then(|| {
         view! {
             <details class="other">
@@ -50,11 +50,12 @@ pub(super) fn other_coin(order: &Order, proof: Proof) -> Option<impl IntoView + 
                 {coins(order, proof, "Each coin gets an address of its own; pay only one of them")}
             </details>
         }
+        .into_any()
     })
 }
 
 /// What came of too little, and what is missing.
-pub(super) fn underpaid(stage: Stage, payment: &Payment) -> Option<impl IntoView + use<>> {
+pub(super) fn underpaid(stage: Stage, payment: &Payment) -> Option<AnyView> {
     let unit = coin::known(&payment.coin).unit;
     let came = payment.came.clone()?;
     let missing = payment.missing.clone().map(|missing| {
@@ -67,12 +68,12 @@ pub(super) fn underpaid(stage: Stage, payment: &Payment) -> Option<impl IntoView
                 {missing}
             </dl>
             <p>"Send the rest to the same address. Whoever answers for payments here has been told and can help."</p>
-        }
+        }.into_any()
     })
 }
 
 /// Where, how much, until when.
-pub(super) fn how(payment: &Payment) -> impl IntoView + use<> {
+pub(super) fn how(payment: &Payment) -> AnyView {
     let known = coin::known(&payment.coin);
     let address = payment.address.clone().unwrap_or_default();
     let scanned = known.to_scan(&address, payment.amount.as_deref());
@@ -123,4 +124,5 @@ pub(super) fn how(payment: &Payment) -> impl IntoView + use<> {
             </div>
         </section>
     }
+    .into_any()
 }

@@ -119,7 +119,7 @@ pub fn account(visit: &Visit, found: Found) -> String {
 }
 
 /// Sign in, or show a key.
-fn nobody(visit: &Visit, refusal: Option<String>) -> impl IntoView + use<> {
+fn nobody(visit: &Visit, refusal: Option<String>) -> AnyView {
     let is_wrong = refusal.is_some();
     let error = refusal.map(|text| view! { <p class="error" id="key-error" role="alert">{text}</p> });
     let described = if is_wrong { "key-error key-help" } else { "key-help" };
@@ -137,13 +137,14 @@ fn nobody(visit: &Visit, refusal: Option<String>) -> impl IntoView + use<> {
             <button class="button plain">"Show me my account"</button>
         </form>
     }
+    .into_any()
 }
 
 fn dollars(amount: MicroUsd) -> String {
     format!("${}", amount.to_usd())
 }
 
-fn figures(account: Account) -> impl IntoView {
+fn figures(account: Account) -> AnyView {
     let Account {
         viewer,
         available,
@@ -180,10 +181,11 @@ fn figures(account: Account) -> impl IntoView {
         {new_key(viewer, scopes)}
         {going_live(viewer, may_go_live)}
     }
+    .into_any()
 }
 
 /// The last requests, and the way to all of them.
-fn latest(rows: Vec<RequestRow>) -> impl IntoView {
+fn latest(rows: Vec<RequestRow>) -> AnyView {
     let is_empty = rows.is_empty();
     let table = (!is_empty).then(|| requests::table(rows, "The latest, newest first; times in UTC"));
     let empty = is_empty.then(|| {
@@ -197,10 +199,11 @@ fn latest(rows: Vec<RequestRow>) -> impl IntoView {
             <p><a href="/developers/requests">"The whole request log"</a></p>
         </section>
     }
+    .into_any()
 }
 
 /// One more key.
-fn new_key(viewer: Viewer, scopes: Vec<&'static str>) -> impl IntoView {
+fn new_key(viewer: Viewer, scopes: Vec<&'static str>) -> AnyView {
     let boxes: Vec<_> = scopes
         .into_iter()
         .map(|scope| {
@@ -221,6 +224,7 @@ fn new_key(viewer: Viewer, scopes: Vec<&'static str>) -> impl IntoView {
             <button class="button">"Make the key"</button>
         </form>
     }
+    .into_any()
 }
 
 /// What a scope lets a key do, in words.
@@ -235,7 +239,7 @@ fn may(scope: &str) -> &'static str {
 }
 
 /// The way from the sandbox to a live key.
-fn going_live(viewer: Viewer, may_go_live: bool) -> impl IntoView {
+fn going_live(viewer: Viewer, may_go_live: bool) -> AnyView {
     let way = if may_go_live {
         let key = (viewer == Viewer::Key).then(second_key_field);
         view! {
@@ -256,6 +260,7 @@ fn going_live(viewer: Viewer, may_go_live: bool) -> impl IntoView {
             {way}
         </section>
     }
+    .into_any()
 }
 
 /// The same field in the page's second form, where ids have to differ.
@@ -269,7 +274,7 @@ fn second_key_field() -> impl IntoView {
 }
 
 /// A chart and, for those who read figures, its table.
-fn usage(days: Vec<Day>) -> impl IntoView {
+fn usage(days: Vec<Day>) -> AnyView {
     let is_empty = days.iter().all(|day| day.requests == 0);
     let empty = is_empty.then(|| {
         view! { <p>"Nothing yet this month. "<a href="/developers/playground">"Ask a first question"</a>", and it shows here at once."</p> }
@@ -309,6 +314,7 @@ fn usage(days: Vec<Day>) -> impl IntoView {
             {table}
         </section>
     }
+    .into_any()
 }
 
 /// Height of the tallest bar, in the chart's own units.
@@ -317,7 +323,7 @@ const TALLEST: i64 = 100;
 const STEP: usize = 10;
 
 /// A bar for each day, as high as the day was dear.
-fn chart(days: &[Day]) -> impl IntoView + use<> {
+fn chart(days: &[Day]) -> AnyView {
     let dearest = days.iter().map(|day| day.cost.0).max().unwrap_or(0).max(1);
     let bars: Vec<_> = days
         .iter()
@@ -341,9 +347,10 @@ fn chart(days: &[Day]) -> impl IntoView + use<> {
         <svg class="bars" viewBox=view_box preserveAspectRatio="none" role="img" aria-label=label.clone()>{bars}</svg>
         <p class="small quiet">{label}</p>
     }
+    .into_any()
 }
 
-fn keys_table(keys: Vec<KeyRow>) -> impl IntoView {
+fn keys_table(keys: Vec<KeyRow>) -> AnyView {
     let rows: Vec<_> = keys
         .into_iter()
         .map(|KeyRow { name, id, kind, state, last_used, is_active }| {
@@ -374,6 +381,7 @@ fn keys_table(keys: Vec<KeyRow>) -> impl IntoView {
             </div>
         </section>
     }
+    .into_any()
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub fn page(visit: &Visit, models: &[String]) -> String {
 }
 
 /// The panel. `key`: the id of the element that holds the key, as its text or as its value.
-pub(super) fn panel(key: &'static str, models: &[String], level: Level) -> impl IntoView + use<> {
+pub(super) fn panel(key: &'static str, models: &[String], level: Level) -> AnyView {
     let options: Vec<_> =
         models.iter().map(|model| view! { <option value=model.clone()>{model.clone()}</option> }).collect();
     let title = match level {
@@ -95,6 +95,7 @@ pub(super) fn panel(key: &'static str, models: &[String], level: Level) -> impl 
             </details>
         </section>
     }
+    .into_any()
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ pub fn page(visit: &Visit, log: Log) -> String {
 }
 
 /// Whose log, for whoever is not signed in.
-fn who(visit: &Visit, filters: &Filters) -> impl IntoView + use<> {
+fn who(visit: &Visit, filters: &Filters) -> AnyView {
     let href = sign_in(&visit.path);
     let action = filters.address(&[]);
     view! {
@@ -134,9 +134,10 @@ fn who(visit: &Visit, filters: &Filters) -> impl IntoView + use<> {
             <button class="button plain">"Show its requests"</button>
         </form>
     }
+    .into_any()
 }
 
-fn filter_form(filters: &Filters) -> impl IntoView + use<> {
+fn filter_form(filters: &Filters) -> AnyView {
     let options = |chosen: &str, words: &[(&'static str, &'static str)]| -> Vec<_> {
         words
             .iter()
@@ -173,6 +174,7 @@ fn filter_form(filters: &Filters) -> impl IntoView + use<> {
             <button class="button plain">"Filter"</button>
         </form>
     }
+    .into_any()
 }
 
 fn listed(
@@ -212,7 +214,7 @@ fn listed(
 }
 
 /// Requests as a table.
-pub(super) fn table(rows: Vec<RequestRow>, caption: &'static str) -> impl IntoView {
+pub(super) fn table(rows: Vec<RequestRow>, caption: &'static str) -> AnyView {
     let rows: Vec<_> = rows.into_iter().map(row).collect();
     view! {
         <div class="scroll" tabindex="0" role="group" aria-label="Requests, as a table">
@@ -227,9 +229,10 @@ pub(super) fn table(rows: Vec<RequestRow>, caption: &'static str) -> impl IntoVi
             </table>
         </div>
     }
+    .into_any()
 }
 
-fn row(row: RequestRow) -> impl IntoView {
+fn row(row: RequestRow) -> AnyView {
     let RequestRow { id, at: (machine, people), state, asked, model, pool, key, tokens, held, charged, took } =
         row;
     let class = match state {
@@ -264,6 +267,7 @@ fn row(row: RequestRow) -> impl IntoView {
             <td class="number">{dollars(back)}</td>
         </tr>
     }
+    .into_any()
 }
 
 fn dollars(amount: Option<MicroUsd>) -> String {

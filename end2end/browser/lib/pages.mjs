@@ -8,6 +8,9 @@ export const PAGES = [
   { name: "problem", path: "/problems/insufficient-credits", says: "What to do" },
   { name: "developers", path: "/developers", says: "Your first answer is a minute away" },
   { name: "account", path: "/developers/account", says: "Usage and keys" },
+  { name: "requests", path: "/developers/requests", says: "Request log" },
+  { name: "playground", path: "/developers/playground", says: "Ask with your own key" },
+  { name: "buy", path: "/buy", says: "Sign in to buy" },
   { name: "not-found", path: "/no/such/page", says: "There is no page at this address", status: 404 },
   { name: "error", path: "/theme", says: "The method does not fit", status: 405 },
 ];

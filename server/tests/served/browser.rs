@@ -32,6 +32,10 @@ macro_rules! journeys {
 }
 
 journeys! {
+    checkout_paid,
+    checkout_troubles,
+    developers_first_call,
+    developers_keys,
     pages_read,
     watched,
 }
