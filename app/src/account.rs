@@ -146,9 +146,9 @@ pub fn page(visit: &Visit, account: Account) -> String {
             </header>
             <article>
                 {money(balances, &read_at)}
-                {met(agents)}
-                {bought(orders)}
-                {signed_in(sessions)}
+                {met(agents).into_any()}
+                {bought(orders).into_any()}
+                {signed_in(sessions).into_any()}
             </article>
             <nav class="contents after" aria-labelledby="contents">
                 <h2 id="contents">"On this page"</h2>

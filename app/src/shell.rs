@@ -117,12 +117,12 @@ const PLACES: &[(&str, &str)] = &[("/docs", "Docs"), ("/docs/api", "API"), ("/de
 
 /// A whole page.
 pub(crate) fn page(visit: &Visit, head: Head, body: impl IntoView + 'static) -> String {
-    rendered(visit, head, Around::Site, body)
+    rendered(visit, head, Around::Site, body.into_any())
 }
 
 /// A small window for one thing: no navigation, no foot.
 pub(crate) fn window(visit: &Visit, head: Head, body: impl IntoView + 'static) -> String {
-    rendered(visit, head, Around::Window, body)
+    rendered(visit, head, Around::Window, body.into_any())
 }
 
 /// What stands around a page's main part.
@@ -134,18 +134,14 @@ enum Around {
     Window,
 }
 
-fn rendered(visit: &Visit, head: Head, around: Around, body: impl IntoView + 'static) -> String {
+/// Renders a body whose type was forgotten: what stands around it is then compiled once, not once for each page.
+fn rendered(visit: &Visit, head: Head, around: Around, body: AnyView) -> String {
     // Whatever the renderer keeps for a page goes with its owner, at the end of this function.
     let owner = Owner::new();
     owner.with(|| document(visit, head, around, body).to_html())
 }
 
-fn document<Body: IntoView + 'static>(
-    visit: &Visit,
-    head: Head,
-    around: Around,
-    body: Body,
-) -> impl IntoView + use<Body> {
+fn document(visit: &Visit, head: Head, around: Around, body: AnyView) -> impl IntoView + use<> {
     let address = visit.path.split('?').next().unwrap_or_default().to_owned();
     let canonical = format!("{}{address}", visit.public_url);
     let robots = (head.index == Index::No).then(|| view! { <meta name="robots" content="noindex"/> });

@@ -11,6 +11,7 @@ pub(crate) mod billing;
 pub(crate) mod caps;
 pub(crate) mod conservation;
 pub(crate) mod grants;
+pub(crate) mod origins;
 pub(crate) mod payments;
 pub(crate) mod reviews;
 pub(crate) mod usage;

@@ -58,6 +58,11 @@ impl Origins {
         self.is_https
     }
 
+    /// Whether we are reached on this machine alone.
+    pub(crate) fn is_local(&self) -> bool {
+        self.is_local
+    }
+
     /// Whether browsers let a page of ours sign: over https, or on this machine.
     pub(crate) fn may_sign_in(&self) -> bool {
         self.is_https || self.is_local

@@ -10,6 +10,7 @@ mod buy;
 mod checkout;
 mod developer_account;
 mod developers;
+mod embed;
 mod form;
 mod holder;
 mod keys;
@@ -18,6 +19,7 @@ mod own_path;
 mod reader;
 mod signin;
 mod theme;
+mod widget;
 
 use std::sync::LazyLock;
 
@@ -32,6 +34,7 @@ pub(crate) use self::buy::{choose_pack, order as order_pack};
 pub(crate) use self::checkout::{choose as choose_coin, look as checkout};
 pub(crate) use self::developer_account::{show_key as account_of_key, show_wallet as account_of_wallet};
 pub(crate) use self::developers::{playground, sign_up, sign_up_form};
+pub(crate) use self::embed::frame;
 pub(crate) use self::keys::{
     create as create_key, look as key, revoke as revoke_key, rotate as rotate_key, upgrade as go_live,
 };
@@ -39,6 +42,7 @@ pub(crate) use self::log::{look as request_log, look_with_key as request_log_of_
 pub(crate) use self::reader::Reader;
 pub(crate) use self::signin::{sign_in, sign_out};
 pub(crate) use self::theme::choose as choose_theme;
+pub(crate) use self::widget::{current as loader, pinned as pinned_loader};
 use super::problem::Shape;
 use super::{openapi, problem};
 
@@ -52,6 +56,11 @@ pub(crate) async fn home(reader: Reader) -> Response {
 /// `/docs`
 pub(crate) async fn docs(reader: Reader) -> Response {
     reader.show(app::docs::page(reader.visit()))
+}
+
+/// `/docs/widget`
+pub(crate) async fn widget_guide(reader: Reader) -> Response {
+    reader.show(app::docs::widget(reader.visit()))
 }
 
 /// `/docs/api`

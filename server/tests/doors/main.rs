@@ -8,6 +8,7 @@ mod admin;
 mod agents;
 mod client;
 mod dialects;
+mod embed;
 mod house;
 mod keys;
 mod money;

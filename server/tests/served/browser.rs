@@ -38,6 +38,11 @@ journeys! {
     developers_keys,
     pages_read,
     watched,
+    widget_away,
+    widget_blocked,
+    widget_chat,
+    widget_isolated,
+    widget_refused,
 }
 
 fn folder() -> PathBuf {
