@@ -138,8 +138,9 @@ pub(crate) async fn list(
     paging: Result<Query<Paging>, QueryRejection>,
     request: Request,
 ) -> Response {
+    let headers = request.headers();
     let read = async {
-        let caller = caller::standing(&app, &asked, request.headers(), ACCESS).await?;
+        let caller = caller::standing(&app, &asked, headers, ACCESS).await?;
         let (which, paging) = (admin::query(which)?, admin::query(paging)?);
         let before = paging.cursor(|text| text.parse().ok().map(ReservationId))?;
         let query = query(&app, &which, before, paging.limit()?)?;
@@ -164,20 +165,22 @@ pub(crate) fn query(
     before: Option<ReservationId>,
     limit: i64,
 ) -> Result<RequestQuery, Fault> {
-    let given = |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty());
-    let days = Days { from: given(&which.from).map(str::to_owned), to: given(&which.to).map(str::to_owned) };
+    let days = Days {
+        from: given(which.from.as_deref()).map(str::to_owned),
+        to: given(which.to.as_deref()).map(str::to_owned),
+    };
     let (from, to) = accounts::range(&days, app.ctx.clock.now().date())?;
-    let pool = given(&which.pool).map(|word| {
+    let pool = given(which.pool.as_deref()).map(|word| {
         let pools = Pool::ALL.into_iter().find(|pool| pool.as_str() == word);
         pools.ok_or_else(|| {
             Fault::field("pool", "This has to be cheap, standard, reasoning, architect or flagship.")
         })
     });
-    let life = given(&which.state).map(|word| {
+    let life = given(which.state.as_deref()).map(|word| {
         let message = "This has to be held, settled, released or orphaned.";
         Life::named(word).ok_or_else(|| Fault::field("state", message))
     });
-    let model = given(&which.model).map(|name| match name.len() {
+    let model = given(which.model.as_deref()).map(|name| match name.len() {
         0..=limits::MODEL_NAME_BYTES => Ok(name.to_owned()),
         _ => Err(Fault::field("model", "No model has a name as long as this.")),
     });
@@ -190,6 +193,11 @@ pub(crate) fn query(
         before,
         limit,
     })
+}
+
+/// What a filter says; an empty field of a form says nothing.
+fn given(text: Option<&str>) -> Option<&str> {
+    text.map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// A page of the log.
