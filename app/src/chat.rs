@@ -15,8 +15,8 @@ pub mod picture;
 use leptos::prelude::*;
 use types::MicroUsd;
 
-use self::agent::fitting;
 pub use self::agent::Agent;
+use self::agent::fitting;
 pub use self::mark::svg;
 pub use self::panel::{Turn, TurnState};
 use crate::parts;
@@ -283,7 +283,8 @@ mod tests {
 
     #[test]
     fn whoever_is_not_signed_in_reads_and_runs_nothing() {
-        let html = page(&visit("/chat/demo/1"), &agent("Marrow Finch"), &room(vec![turn("Where?", "**Here**")]));
+        let html =
+            page(&visit("/chat/demo/1"), &agent("Marrow Finch"), &room(vec![turn("Where?", "**Here**")]));
         assert!(!html.contains("<script") && !html.contains("data-freeside") && !html.contains("<textarea"));
         assert!(html.contains("<strong>Here</strong>") && html.contains("Sign in to talk"));
         assert!(html.contains("href=\"/signin?return=%2Fchat%2Fdemo%2F1\""));
@@ -295,7 +296,8 @@ mod tests {
     /// The most that metadata and conversations can hold, in letters that take the most room.
     #[test]
     fn the_heaviest_page_keeps_within_its_budget() {
-        let heavy = |length: usize| "\"&字<".repeat(length.div_ceil(4)).chars().take(length).collect::<String>();
+        let heavy =
+            |length: usize| "\"&字<".repeat(length.div_ceil(4)).chars().take(length).collect::<String>();
         let traits = (0..60).map(|_| (heavy(80), heavy(200))).collect();
         let agent = Agent {
             about: heavy(2_000),

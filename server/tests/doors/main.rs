@@ -6,6 +6,7 @@
 mod abuse;
 mod admin;
 mod agents;
+mod checkout;
 mod client;
 mod dialects;
 mod embed;
@@ -16,6 +17,7 @@ mod operations;
 mod orders;
 mod pages;
 mod recovered;
+mod requests;
 mod resets;
 mod sign_in;
 mod sign_in_pages;

@@ -7,7 +7,7 @@ use crate::house::House;
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 /// Pages that anyone may read.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 13] = [
     "/",
     "/docs",
     "/docs/widget",
@@ -17,6 +17,9 @@ const PAGES: [&str; 10] = [
     "/problems/insufficient-credits",
     "/developers",
     "/developers/account",
+    "/developers/requests",
+    "/developers/playground",
+    "/buy",
     "/docs/api/admin",
 ];
 

@@ -562,7 +562,9 @@ impl Begun {
         Self {
             turns,
             is_focused: entry.is_some() && dom::document().active_element() == entry,
-            draft: entry.map(|entry| entry.unchecked_into::<HtmlTextAreaElement>().value()).unwrap_or_default(),
+            draft: entry
+                .map(|entry| entry.unchecked_into::<HtmlTextAreaElement>().value())
+                .unwrap_or_default(),
             is_wanted: root.has_attribute("data-wanted"),
         }
     }

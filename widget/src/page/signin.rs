@@ -184,7 +184,8 @@ impl SignIn {
             return Ok(());
         }
         // Another window's object is no instance of this window's class, so there is nothing to check but its being there.
-        let opener = dom::window().opener().ok().filter(JsValue::is_truthy).map(JsCast::unchecked_into::<Window>);
+        let opener =
+            dom::window().opener().ok().filter(JsValue::is_truthy).map(JsCast::unchecked_into::<Window>);
         let challenge = self.root.get_attribute("data-challenge").filter(|challenge| !challenge.is_empty());
         let body = match (&opener, challenge) {
             (None, Some(challenge)) => object(&[("challenge", JsValue::from_str(&challenge))]),
