@@ -5,6 +5,7 @@
 
 mod abuse;
 mod admin;
+mod agent_pages;
 mod agents;
 mod checkout;
 mod client;
