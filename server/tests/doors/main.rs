@@ -9,6 +9,7 @@ mod agent_pages;
 mod agents;
 mod checkout;
 mod client;
+mod contract_wallets;
 mod dialects;
 mod embed;
 mod house;
