@@ -21,11 +21,14 @@ function mark() {
 function focused() {
   const one = document.activeElement;
   if (!one || one === document.body || one === document.documentElement) return null;
-  const style = getComputedStyle(one);
   const box = one.getBoundingClientRect();
-  const ring = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
   const isThere = box.bottom > 0 && box.top < innerHeight && box.width > 0 && box.height > 0;
-  return { wanted: one.dataset.wanted, what: one.outerHTML.slice(0, 120), isSeen: (ring || style.boxShadow !== "none") && isThere };
+  // A link that is a whole card has its ring around the card.
+  const hasRing = [null, "::before", "::after"].some((part) => {
+    const style = getComputedStyle(one, part);
+    return (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2) || style.boxShadow !== "none";
+  });
+  return { wanted: one.dataset.wanted, what: one.outerHTML.slice(0, 120), isSeen: hasRing && isThere };
 }
 
 /** Goes through the page by Tab; fails on what is not reached or not seen. */
