@@ -108,7 +108,7 @@ pub fn page(visit: &Visit, log: Log) -> String {
     let found = rows.map(|rows| listed(&filters, rows, older, is_later, &read_at, by_key));
     let asks = found.is_none().then(|| who(visit, &filters));
     let body = view! {
-        <div class="wide">
+        <div class="spread">
             <header>
                 <p class="eyebrow"><a href="/developers/account">"Usage and keys"</a></p>
                 <h1>"Request log"</h1>
