@@ -107,7 +107,7 @@ pub fn page(visit: &Visit, agent: &Agent, room: &Room) -> String {
                 {panel::panel(visit, agent, room)}
                 {below(agent, room)}
             </div>
-            {facts(agent, room)}
+            {terms(agent, room)}
         </div>
     };
     shell::page(visit, head, body)
@@ -132,7 +132,7 @@ fn profile(agent: &Agent) -> impl IntoView + use<> {
 }
 
 /// Its traits, and what talking to it costs.
-fn facts(agent: &Agent, room: &Room) -> impl IntoView + use<> {
+fn terms(agent: &Agent, room: &Room) -> impl IntoView + use<> {
     let is_news = |(_, value): &&(String, String)| Some(value) != agent.nature.as_ref();
     let traits: Vec<_> = agent
         .traits
@@ -155,7 +155,7 @@ fn facts(agent: &Agent, room: &Room) -> impl IntoView + use<> {
         view! { <div><dt>"Your credit here"</dt><dd>{sum} " · "<a href="/buy">"Buy credits"</a></dd></div> }
     });
     view! {
-        <dl class="facts">
+        <dl class="terms">
             {traits}
             <div><dt>"Community"</dt><dd dir="auto">{room.community.clone()}</dd></div>
             <div><dt>"An answer costs"</dt><dd>{price(room.usual)}</dd></div>

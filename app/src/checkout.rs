@@ -162,7 +162,7 @@ pub fn page(visit: &Visit, order: &Order, proof: Proof, refusal: Option<String>)
                 <div id="steps">{steps(order.stage)}</div>
                 <div id="state" role="status"><p class=order.stage.note()>{text}</p></div>
                 <div id="paying">{stage(order, proof)}</div>
-                {look_again(order, proof)}
+                <div id="stamp">{look_again(order, proof)}</div>
             </div>
             {receipt(order)}
         </div>
@@ -233,7 +233,7 @@ fn look_again(order: &Order, proof: Proof) -> Option<AnyView> {
     (order.stage.is_live() && proof == Proof::Session).then(|| {
         view! {
             <p class="small quiet">
-                <span id="stamp">{stamp}</span><a href="">"Look again"</a>
+                {stamp}<a href="">"Look again"</a>
                 <span data-live-note="" hidden=true>" (this page looks by itself every three seconds)"</span>
             </p>
         }
@@ -247,7 +247,7 @@ fn stage(order: &Order, proof: Proof) -> AnyView {
         (Stage::Choose, _) => pay::coins(order, proof, "Pay with").into_any(),
         (Stage::Pay | Stage::Underpaid, Some(payment)) => view! {
             {pay::underpaid(order.stage, payment)}
-            {pay::how(payment)}
+            {pay::how(order.stage, payment)}
             {pay::other_coin(order, proof)}
         }
         .into_any(),
@@ -369,7 +369,8 @@ mod tests {
         assert!(
             done.contains("$12.00") && done.contains("href=\"/account\"") && !done.contains("bc1qexample")
         );
-        assert!(shown(Stage::Underpaid).contains("0.000055"));
+        let short = shown(Stage::Underpaid);
+        assert!(short.contains("<code id=\"amount\">0.000055</code>") && short.contains("Still to send"));
         assert!(
             shown(Stage::Expired).contains("Try again with")
                 && shown(Stage::Failed).contains("value=\"btc\"")

@@ -26,9 +26,7 @@ pub(crate) fn wake(root: &Element) {
         let every = place.get_attribute("data-every").and_then(|text| text.parse().ok()).unwrap_or(USUAL_MS);
         let parts = ids.split(' ').filter_map(|id| Some((id.to_owned(), page::named(id)?.inner_html())));
         let parts: Vec<Part> = parts.collect();
-        for note in page::all(&place, "[data-live-note]") {
-            page::show(&note, Visible::Yes);
-        }
+        show_notes(&place);
         let left = Rc::new(Cell::new(LOOKS_AT_MOST));
         wait(parts, every, left);
     }
@@ -70,6 +68,13 @@ fn look(parts: Vec<Part>, every: i32, left: Rc<Cell<u32>>) {
     failed.forget();
 }
 
+/// What is said only while the page asks by itself.
+fn show_notes(root: &Element) {
+    for note in page::all(root, "[data-live-note]") {
+        page::show(&note, Visible::Yes);
+    }
+}
+
 /// Takes over what changed; `None`: the page waits for nothing any more.
 fn take(parts: Vec<Part>, text: &str) -> Option<Vec<Part>> {
     let parser = DomParser::new().ok()?;
@@ -85,6 +90,7 @@ fn take(parts: Vec<Part>, text: &str) -> Option<Vec<Part>> {
             && let Some(element) = page::named(&id)
         {
             element.set_inner_html(&sent);
+            show_notes(&element);
             copy::wake(&element);
             once::wake(&element);
         }

@@ -39,7 +39,9 @@ pub(crate) fn wake(root: &Element) {
         if let Some(stop) = page::named("play-stop") {
             let running = Rc::clone(&running);
             page::on(&stop, "click", move || {
-                if let Some(request) = running.borrow_mut().take() {
+                // The end of the request is told at once, and looks into the same place.
+                let request = running.borrow_mut().take();
+                if let Some(request) = request {
                     let _ = request.abort();
                 }
             });

@@ -31,6 +31,9 @@ pub fn left(seconds: i64) -> String {
         return "(over)".to_owned();
     }
     let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    if hours >= 48 {
+        return format!("({} days left)", hours / 24);
+    }
     if hours > 0 {
         format!("({hours}:{minutes:02}:{seconds:02} left)")
     } else {
@@ -63,7 +66,8 @@ mod tests {
 
     #[test]
     fn time_is_counted_in_minutes_until_there_are_hours() {
-        assert_eq!([0, 59, 61, 3_661].map(left).join(" "), "(over) (0:59 left) (1:01 left) (1:01:01 left)");
+        let told = [0, 59, 61, 3_661, 600_000].map(left).join(" ");
+        assert_eq!(told, "(over) (0:59 left) (1:01 left) (1:01:01 left) (6 days left)");
     }
 
     #[test]

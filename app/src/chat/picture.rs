@@ -421,6 +421,6 @@ mod tests {
             assert!(lines.iter().all(|line| text.width(line, size) <= TEXT_WIDTH), "{name}: {lines:?}");
         }
         assert_eq!(text.headline(&agent("月の灯台守")).1, ["#1"]);
-        assert_eq!(text.headline(&agent("Nim")).0, SIZES[0]);
+        assert!((text.headline(&agent("Nim")).0 - SIZES[0]).abs() < 0.1, "a short name is large");
     }
 }

@@ -56,9 +56,23 @@ impl Known {
     }
 }
 
+/// Dollars with two decimals at least, as people write prices.
+pub(crate) fn cents(usd: &str) -> String {
+    match usd.split_once('.') {
+        Some((_, part)) if part.len() >= 2 => usd.to_owned(),
+        Some((whole, part)) => format!("{whole}.{part:0<2}"),
+        None => format!("{usd}.00"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_price_has_cents() {
+        assert_eq!(["3.2", "6", "0.125"].map(cents).join(" "), "3.20 6.00 0.125");
+    }
 
     #[test]
     fn a_coin_says_its_chain_and_an_unknown_one_keeps_its_word() {

@@ -14,7 +14,7 @@ pub(super) fn coins(order: &Order, proof: Proof, title: &'static str) -> AnyView
         .iter()
         .map(|(code, least)| {
             let known = coin::known(code);
-            let least = format!("from ${least}");
+            let least = format!("from ${}", coin::cents(least));
             view! {
                 <li><button class="coin" name="coin" value=code.clone()>
                     <span class="name">{known.name}</span><span class="small quiet">{least}</span>
@@ -73,10 +73,15 @@ pub(super) fn underpaid(stage: Stage, payment: &Payment) -> Option<AnyView> {
 }
 
 /// Where, how much, until when.
-pub(super) fn how(payment: &Payment) -> AnyView {
+pub(super) fn how(stage: Stage, payment: &Payment) -> AnyView {
     let known = coin::known(&payment.coin);
     let address = payment.address.clone().unwrap_or_default();
-    let scanned = known.to_scan(&address, payment.amount.as_deref());
+    // Of an underpaid one the rest is due, in the text and in the code.
+    let (asks, due) = match (stage, &payment.missing) {
+        (Stage::Underpaid, Some(missing)) => ("Still to send", Some(missing.clone())),
+        _ => ("Send exactly", payment.amount.clone()),
+    };
+    let scanned = known.to_scan(&address, due.as_deref());
     let code =
         (!address.is_empty()).then(|| qr::code(&scanned, "QR code of the address to pay to")).flatten();
     let memo = payment.memo.clone().map(|memo| {
@@ -101,8 +106,8 @@ pub(super) fn how(payment: &Payment) -> AnyView {
     let network = payment.network.clone().map(|network| {
         view! { <div><dt>"Network"</dt><dd>{network.to_uppercase()}</dd></div> }
     });
-    let amount = payment.amount.clone().map(|amount| {
-        view! { <div><dt>"Send exactly"</dt><dd><span class="amount"><code id="amount">{amount}</code>" "{known.unit.clone()}</span>{copy_button("amount", "Copy the amount")}</dd></div> }
+    let amount = due.map(|amount| {
+        view! { <div><dt>{asks}</dt><dd><span class="amount"><code id="amount">{amount}</code>" "{known.unit.clone()}</span>{copy_button("amount", "Copy the amount")}</dd></div> }
     });
     let over = payment.is_over.then(|| {
         view! { <p class="note">"The time for this amount is over. If you have sent it, all is well: it is credited when it arrives. If not, choose a coin again below for a fresh amount."</p> }

@@ -187,7 +187,7 @@ fn figures(account: Account) -> AnyView {
 /// The last requests, and the way to all of them.
 fn latest(rows: Vec<RequestRow>) -> AnyView {
     let is_empty = rows.is_empty();
-    let table = (!is_empty).then(|| requests::table(rows, "The latest, newest first; times in UTC"));
+    let table = (!is_empty).then(|| requests::short_table(rows));
     let empty = is_empty.then(|| {
         view! { <p>"Each request shows here with what was set aside for it, what it cost, and what was given back. "<a href="/developers/playground">"Ask a first question"</a>"."</p> }
     });
@@ -375,7 +375,7 @@ fn keys_table(keys: Vec<KeyRow>) -> AnyView {
             <div class="scroll" tabindex="0" role="group" aria-label="Keys, as a table">
                 <table>
                     <caption>"Newest first; times in UTC"</caption>
-                    <thead><tr><th scope="col">"Name"</th><th scope="col">"Public part"</th><th scope="col">"Kind"</th><th scope="col">"State"</th><th scope="col">"Last used"</th><td></td></tr></thead>
+                    <thead><tr><th scope="col">"Name"</th><th scope="col">"Public part"</th><th scope="col">"Kind"</th><th scope="col">"State"</th><th scope="col">"Last used"</th><th scope="col"><span class="hidden">"Change it"</span></th></tr></thead>
                     <tbody>{rows}</tbody>
                 </table>
             </div>

@@ -108,7 +108,7 @@ pub fn page(visit: &Visit, log: Log) -> String {
     let found = rows.map(|rows| listed(&filters, rows, older, is_later, &read_at, by_key));
     let asks = found.is_none().then(|| who(visit, &filters));
     let body = view! {
-        <div class="wide">
+        <div class="spread">
             <header>
                 <p class="eyebrow"><a href="/developers/account">"Usage and keys"</a></p>
                 <h1>"Request log"</h1>
@@ -206,7 +206,7 @@ fn listed(
     let csv =
         (!by_key).then(|| view! { <a href=filters.address(&[("format", "csv")])>"Download as CSV"</a> });
     view! {
-        {table(rows, "Newest first; times in UTC, amounts in US dollars")}
+        {table(rows)}
         <p class="small quiet">{stamp}</p>
         <div class="actions">{first}{older}{csv}</div>
     }
@@ -214,12 +214,12 @@ fn listed(
 }
 
 /// Requests as a table.
-pub(super) fn table(rows: Vec<RequestRow>, caption: &'static str) -> AnyView {
+fn table(rows: Vec<RequestRow>) -> AnyView {
     let rows: Vec<_> = rows.into_iter().map(row).collect();
     view! {
         <div class="scroll" tabindex="0" role="group" aria-label="Requests, as a table">
             <table class="log">
-                <caption>{caption}</caption>
+                <caption>"Newest first; times in UTC, amounts in US dollars"</caption>
                 <thead><tr>
                     <th scope="col">"Asked at"</th><th scope="col">"State"</th><th scope="col">"Model"</th><th scope="col">"Key"</th>
                     <th scope="col" class="number">"Tokens in, out"</th><th scope="col" class="number">"Set aside"</th>
@@ -232,15 +232,50 @@ pub(super) fn table(rows: Vec<RequestRow>, caption: &'static str) -> AnyView {
     .into_any()
 }
 
-fn row(row: RequestRow) -> AnyView {
-    let RequestRow { id, at: (machine, people), state, asked, model, pool, key, tokens, held, charged, took } =
-        row;
-    let class = match state {
+/// The latest ones, with what matters most: they stand beside other things.
+pub(super) fn short_table(rows: Vec<RequestRow>) -> AnyView {
+    let rows: Vec<_> = rows
+        .into_iter()
+        .map(|RequestRow { at: (machine, people), state, asked, held, charged, .. }| {
+            view! {
+                <tr>
+                    <th scope="row"><time datetime=machine>{people}</time></th>
+                    <td><span class=badge(state)>{state}</span></td>
+                    <td>{asked}</td>
+                    <td class="number">{dollars(Some(held))}</td>
+                    <td class="number">{dollars(charged)}</td>
+                </tr>
+            }
+        })
+        .collect();
+    view! {
+        <div class="scroll" tabindex="0" role="group" aria-label="The latest requests, as a table">
+            <table class="log">
+                <caption>"The latest, newest first; times in UTC"</caption>
+                <thead><tr>
+                    <th scope="col">"Asked at"</th><th scope="col">"State"</th><th scope="col">"Model"</th>
+                    <th scope="col" class="number">"Set aside"</th><th scope="col" class="number">"Charged"</th>
+                </tr></thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </div>
+    }
+    .into_any()
+}
+
+fn badge(state: &str) -> &'static str {
+    match state {
         "settled" => "status good",
         "held" => "status warm",
         "orphaned" => "status hot",
         _ => "status",
-    };
+    }
+}
+
+fn row(row: RequestRow) -> AnyView {
+    let RequestRow { id, at: (machine, people), state, asked, model, pool, key, tokens, held, charged, took } =
+        row;
+    let class = badge(state);
     let back = match state {
         "held" => None,
         _ => Some(MicroUsd(held.0.saturating_sub(charged.map_or(0, |charged| charged.0)).max(0))),

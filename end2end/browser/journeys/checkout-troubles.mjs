@@ -30,7 +30,8 @@ export async function run({ open, axe, check, signIn, simulator, shot }) {
   await press(simulator, short, "underpay");
   await seen("Underpaid: send the remainder or contact support", "underpaid");
   check(Number(await page.locator("#missing").innerText()) > 0, "it says how much is missing");
-  await press(simulator, short, "pay");
+  check.equal(await page.locator("#amount").innerText(), await page.locator("#missing").innerText(), "and asks for that much");
+  await press(simulator, short, "accept");
   await page.locator("#state", { hasText: "Credits added to your account!" }).waitFor();
 
   await press(simulator, await ordered(/Bitcoin/), "expire");
@@ -41,7 +42,7 @@ export async function run({ open, axe, check, signIn, simulator, shot }) {
   await press(simulator, await ordered(/Bitcoin/), "fail");
   await seen("Payment failed: please try again", "failed");
 
-  const back = await ordered(/Ether/);
+  const back = await ordered(/Bitcoin/);
   await press(simulator, back, "pay");
   await page.locator("#state", { hasText: "Credits added to your account!" }).waitFor();
   await press(simulator, back, "refund");

@@ -227,7 +227,7 @@ impl From<PaymentView> for PaymentAnswer {
         (status = 400, description = "The key or a field cannot be right", body = problem::Problem, content_type = "application/problem+json"),
         (status = 401, description = "No key and nobody signed in, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `usage`", body = problem::Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such pack", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such pack, or no account of the wallet to buy for", body = problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "The same request is being answered right now", body = problem::Problem, content_type = "application/problem+json"),
         (status = 422, description = "The idempotency key was used for another order", body = problem::Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many orders in an hour, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),

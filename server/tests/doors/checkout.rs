@@ -125,7 +125,7 @@ async fn a_key_buys_without_a_wallet_and_has_to_be_shown_each_time() {
     let short = browser.fill(&path, &format!("key={}", payer.api_key)).await.text();
     assert!(short.contains("Underpaid: send the remainder or contact support"));
     assert!(between(&short, "id=\"missing\">", "<").parse::<f64>().expect("a number") > 0.0);
-    house.simulator.pay(&payment).await.expect("paid");
+    house.simulator.run(&payment, Script::Accept).await.expect("known");
     assert_eq!(house.balance(&payer).await.available, 5_000_000);
 }
 

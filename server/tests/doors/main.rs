@@ -5,9 +5,11 @@
 
 mod abuse;
 mod admin;
+mod agent_pages;
 mod agents;
 mod checkout;
 mod client;
+mod contract_wallets;
 mod dialects;
 mod embed;
 mod house;

@@ -236,10 +236,10 @@ async fn an_account_shows_what_its_wallet_has_and_ends_its_sessions() {
     desk.post("/api/v1/developers/register", &json!({"name": "Ada"})).await;
     assert!(desk.page("/account", &[]).await.text().contains("Your developer account"));
     let packs = house.get("/api/v1/packs").send().await.json();
-    let pack = packs["packs"][0]["slug"].as_str().expect("a pack").to_owned();
+    let pack = packs["packs"][0]["pack"].as_str().expect("a pack").to_owned();
     let order = house.post("/api/v1/orders", &json!({"pack": pack})).header("idempotency-key", "one");
     let order: Value = desk.dress(order).send().await.json();
-    let order = order["order_id"].as_str().or_else(|| order["id"].as_str()).expect("an order").to_owned();
+    let order = order["id"].as_str().expect("an order").to_owned();
     assert!(desk.page("/account", &[]).await.text().contains(&format!("href=\"/checkout/{order}\"")));
 
     let phones = phone.sign_in(&ada).await.json();

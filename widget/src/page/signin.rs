@@ -33,7 +33,7 @@ const POLLS: u32 = 60;
 
 /// The sign-in of one page. Its root says with `data-mode` whether it is a `page` (default) or a `popup`, with
 /// `data-return` where to go afterwards (a path of ours), with `data-challenge` which frame waits, with `data-address` who
-/// is signed in already, and in development with `data-burner` where a wallet for trying is.
+/// is signed in already.
 struct SignIn {
     root: Element,
     list: Element,
@@ -55,7 +55,6 @@ pub(super) fn mount(root: Element) {
     let list = add(&root, "div", "fs-wallets");
     let status = add(&root, "p", "fs-progress");
     set(&status, "role", "status");
-    let burner = root.get_attribute("data-burner").filter(|url| !url.is_empty());
     let page = Rc::new(SignIn {
         root,
         list,
@@ -71,7 +70,7 @@ pub(super) fn mount(root: Element) {
         }
     });
     let found = Rc::clone(&page);
-    wallets::find(burner, move |wallets| found.list(wallets));
+    wallets::find(move |wallets| found.list(wallets));
     spawn_local(async move { page.fetch_nonce().await });
 }
 

@@ -16,7 +16,7 @@ use identity::Scope;
 use ledger::report::RequestLine;
 use serde::Deserialize;
 use time::macros::format_description;
-use time::{Duration, OffsetDateTime};
+use time::{Date, Duration, OffsetDateTime};
 use types::{MicroUsd, Pool, ReservationId};
 
 use super::super::App;
@@ -57,9 +57,14 @@ impl Address {
     }
 
     fn filters(&self) -> Filters {
+        // A field for a day takes nothing else, and would complain.
+        let day = |text: &str| {
+            let day = Date::parse(text, format_description!("[year]-[month]-[day]"));
+            day.map_or_else(|_| String::new(), |day| day.to_string())
+        };
         Filters {
-            from: self.from.clone(),
-            to: self.to.clone(),
+            from: day(&self.from),
+            to: day(&self.to),
             pool: self.pool.clone(),
             state: self.state.clone(),
             model: self.model.clone(),
