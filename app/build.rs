@@ -27,6 +27,7 @@ const STYLES: &[&str] = &[
     "docs",
     "trouble",
     "developers",
+    "checkout",
     "account",
     "chat",
 ];

@@ -31,6 +31,7 @@ mod origins;
 mod pages;
 mod problem;
 mod rate;
+mod requests;
 mod same_site;
 mod sentences;
 mod sessions;
@@ -185,6 +186,7 @@ fn table() -> Vec<Row> {
         row(Method::POST,   "/api/v1/developers/register",     Yes, accounts::REGISTER, post(accounts::register)),
         row(Method::POST,   "/api/v1/developers/upgrade",      Yes, accounts::UPGRADE,  post(accounts::upgrade)),
         row(Method::GET,    "/api/v1/usage",                   Yes, accounts::READ,     get(accounts::usage)),
+        row(Method::GET,    "/api/v1/requests",                Yes, requests::ACCESS,   get(requests::list)),
         row(Method::GET,    "/api/v1/communities/{id}/budget", Yes, accounts::READ,     get(accounts::budget)),
         row(Method::POST,   "/api/v1/keys",                    Yes, keys::ACCESS,       post(keys::create)),
         row(Method::GET,    "/api/v1/keys",                    Yes, keys::ACCESS,       get(keys::list)),
@@ -243,8 +245,20 @@ fn table() -> Vec<Row> {
         row(Method::GET,    "/problems/{slug}",                No,  Anyone,             get(pages::problem)),
         row(Method::GET,    "/developers",                     No,  Anyone,             get(pages::sign_up_form)),
         row(Method::POST,   "/developers",                     No,  Anyone,             post(pages::sign_up)),
-        row(Method::GET,    "/developers/account",             No,  Anyone,             get(pages::account_form)),
-        row(Method::POST,   "/developers/account",             No,  Anyone,             post(pages::account)),
+        row(Method::GET,    "/developers/account",             No,  Anyone,             get(pages::account_of_wallet)),
+        row(Method::POST,   "/developers/account",             No,  Anyone,             post(pages::account_of_key)),
+        row(Method::GET,    "/developers/playground",          No,  Anyone,             get(pages::playground)),
+        row(Method::GET,    "/developers/requests",            No,  Anyone,             get(pages::request_log)),
+        row(Method::POST,   "/developers/requests",            No,  Anyone,             post(pages::request_log_of_key)),
+        row(Method::POST,   "/developers/upgrade",             No,  Anyone,             post(pages::go_live)),
+        row(Method::POST,   "/developers/keys",                No,  Anyone,             post(pages::create_key)),
+        row(Method::GET,    "/developers/keys/{id}",           No,  Anyone,             get(pages::key)),
+        row(Method::POST,   "/developers/keys/{id}/rotate",    No,  Anyone,             post(pages::rotate_key)),
+        row(Method::POST,   "/developers/keys/{id}/revoke",    No,  Anyone,             post(pages::revoke_key)),
+        row(Method::GET,    "/buy",                            No,  Anyone,             get(pages::choose_pack)),
+        row(Method::POST,   "/buy",                            No,  Anyone,             post(pages::order_pack)),
+        row(Method::GET,    "/checkout/{id}",                  No,  Anyone,             get(pages::checkout)),
+        row(Method::POST,   "/checkout/{id}",                  No,  Anyone,             post(pages::choose_coin)),
         row(Method::GET,    "/signin",                         No,  Anyone,             get(pages::sign_in)),
         row(Method::POST,   "/signout",                        No,  Anyone,             post(pages::sign_out)),
         row(Method::GET,    "/account",                        No,  Anyone,             get(pages::own_account)),

@@ -160,8 +160,8 @@ pub async fn standing_of(ctx: &Ctx, wallet: Wallet) -> anyhow::Result<Option<Sta
     Ok(Some(Standing { account, kind, scopes: Scopes::developer(), limits: KeyLimits::default_for(kind) }))
 }
 
-/// Whether the account was ever given credits that somebody paid for or vouched for.
-async fn has_paid(ctx: &Ctx, account: AccountKey) -> anyhow::Result<bool> {
+/// Whether the account may have live keys: it was once given credits that somebody paid for or vouched for.
+pub async fn has_paid(ctx: &Ctx, account: AccountKey) -> anyhow::Result<bool> {
     let paid = [Source::Purchase, Source::Grant, Source::X402, Source::Overpay];
     let mut connection = ctx.db.acquire().await?;
     Ok(ledger::report::has_lot(&mut connection, account, &paid).await?)

@@ -156,23 +156,6 @@ pub(crate) async fn standing(
     standing.map_err(Fault::Unexpected)?.ok_or_else(|| Fault::NotFound { message: message.to_owned() })
 }
 
-/// Like [`standing`], for a request whose body is still to be read.
-pub(crate) async fn standing_before(
-    app: &App,
-    asked: &Asked,
-    headers: &HeaderMap,
-    body: Body,
-    access: Access,
-) -> Result<(Standing, Body), Fault> {
-    match standing(app, asked, headers, access).await {
-        Ok(standing) => Ok((standing, body)),
-        Err(fault) => {
-            body::discard(body).await;
-            Err(fault)
-        }
-    }
-}
-
 /// The wallet that signed in. A session works from the origin that it was made for, and from no other page.
 pub(crate) async fn session(app: &App, headers: &HeaderMap) -> Result<Arc<Session>, Fault> {
     let token = match bearer(headers).filter(|text| is_session_token(text)) {

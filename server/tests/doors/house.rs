@@ -122,7 +122,8 @@ impl House {
         let simulator = Simulator::start(simulated).await.expect("a port");
         let vendor = Client::new(&simulator.url(), API_KEY, clock.clone()).expect("a URL");
         let payments =
-            domain::order::Payments::new(Some(vendor), format!("http://{address}/api/crypto/webhook"));
+            domain::order::Payments::new(Some(vendor), format!("http://{address}/api/crypto/webhook"))
+                .simulated_at(simulator.url());
         let ctx = Arc::new(Ctx {
             keys: KeyRing::new(database.pool.clone(), peppers, clock.clone()),
             limits: Limits::new(clock.clone()),

@@ -5,7 +5,9 @@
 
 mod abuse;
 mod admin;
+mod agent_pages;
 mod agents;
+mod checkout;
 mod client;
 mod contract_wallets;
 mod dialects;
@@ -17,6 +19,7 @@ mod operations;
 mod orders;
 mod pages;
 mod recovered;
+mod requests;
 mod resets;
 mod sign_in;
 mod sign_in_pages;

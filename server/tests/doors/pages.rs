@@ -7,8 +7,9 @@ use crate::house::House;
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 /// Pages that anyone may read.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 14] = [
     "/",
+    "/agents",
     "/docs",
     "/docs/widget",
     "/docs/api",
@@ -17,6 +18,9 @@ const PAGES: [&str; 10] = [
     "/problems/insufficient-credits",
     "/developers",
     "/developers/account",
+    "/developers/requests",
+    "/developers/playground",
+    "/buy",
     "/docs/api/admin",
 ];
 
