@@ -29,6 +29,7 @@ const STYLES: &[&str] = &[
     "developers",
     "checkout",
     "account",
+    "chat",
 ];
 
 /// The headings' font, in `style/fonts`.

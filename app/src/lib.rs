@@ -14,8 +14,10 @@
 #![recursion_limit = "256"]
 
 pub mod account;
+pub mod agents;
 pub mod assets;
 pub mod buy;
+pub mod chat;
 pub mod checkout;
 pub mod developers;
 pub mod docs;

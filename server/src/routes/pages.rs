@@ -5,9 +5,12 @@
 //! caller the problem document that it can read. Deliberately absent: HTML (that is `app`), rules.
 
 mod account;
+mod agents;
 mod assets;
 mod buy;
+mod chat;
 mod checkout;
+mod crawlers;
 mod developer_account;
 mod developers;
 mod embed;
@@ -21,19 +24,22 @@ mod signin;
 mod theme;
 mod widget;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::extract::rejection::PathRejection;
 use axum::response::Response;
 use serde_json::Value;
 
 pub(crate) use self::account::{end_sessions, page as own_account};
+pub(crate) use self::agents::{Pictures, file as agent_file, gallery};
 pub(crate) use self::assets::file;
 pub(crate) use self::buy::{choose_pack, order as order_pack};
 pub(crate) use self::checkout::{choose as choose_coin, look as checkout};
 pub(crate) use self::developer_account::{show_key as account_of_key, show_wallet as account_of_wallet};
 pub(crate) use self::developers::{playground, sign_up, sign_up_form};
+pub(crate) use self::chat::{of_default as chat_of_default, page as chat, rate as rate_answer, share as share_chat};
+pub(crate) use self::crawlers::{favicon, robots, sitemap};
 pub(crate) use self::embed::frame;
 pub(crate) use self::keys::{
     create as create_key, look as key, revoke as revoke_key, rotate as rotate_key, upgrade as go_live,
@@ -44,13 +50,14 @@ pub(crate) use self::signin::{sign_in, sign_out};
 pub(crate) use self::theme::choose as choose_theme;
 pub(crate) use self::widget::{current as loader, pinned as pinned_loader};
 use super::problem::Shape;
-use super::{openapi, problem};
+use super::{App, openapi, problem};
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(openapi::document);
 
 /// `/`
-pub(crate) async fn home(reader: Reader) -> Response {
-    reader.show(app::home::page(reader.visit()))
+pub(crate) async fn home(State(app): State<Arc<App>>, reader: Reader) -> Response {
+    let agents = agents::some(&app).await;
+    reader.show(app::home::page(reader.visit(), &agents))
 }
 
 /// `/docs`

@@ -32,11 +32,21 @@ macro_rules! journeys {
 }
 
 journeys! {
+    calm,
+    chat_reads,
+    chat_states,
+    chat_talk,
     checkout_paid,
     checkout_troubles,
     developers_first_call,
     developers_keys,
+    keyboard,
     pages_read,
+    signin_burner,
+    signin_refused,
+    signin_sessions,
+    signin_wallet,
+    signin_window,
     watched,
     widget_away,
     widget_blocked,
