@@ -16,7 +16,12 @@ pub(crate) fn wake() {
         let until = Date::parse(&place.get_attribute("data-countdown").unwrap_or_default());
         let left = (until - Date::now()) / 1_000.0;
         if left.is_finite() {
-            place.set_text_content(Some(&words::left(left as i64)));
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "whole seconds are meant, and no payment waits for 2^63 of them"
+            )]
+            let seconds = left as i64;
+            place.set_text_content(Some(&words::left(seconds)));
             page::show(place, Visible::Yes);
         }
     }

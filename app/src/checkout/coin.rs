@@ -1,25 +1,25 @@
 //! What people call a coin, and what a wallet's camera wants to read.
 
 /// The vendor's word, the coin's name, its unit, the chain when the name does not say it, the scheme of BIP 21 when
-/// wallets of that coin read one.
-const KNOWN: &[(&str, &str, &str, Option<&str>, Option<&str>)] = &[
-    ("btc", "Bitcoin", "BTC", None, Some("bitcoin")),
-    ("ltc", "Litecoin", "LTC", None, Some("litecoin")),
-    ("doge", "Dogecoin", "DOGE", None, Some("dogecoin")),
-    ("eth", "Ether", "ETH", Some("Ethereum"), None),
-    ("ethbase", "Ether", "ETH", Some("Base"), None),
-    ("usdttrc20", "Tether", "USDT", Some("TRON"), None),
-    ("usdterc20", "Tether", "USDT", Some("Ethereum"), None),
-    ("usdc", "USD Coin", "USDC", Some("Ethereum"), None),
-    ("usdcbase", "USD Coin", "USDC", Some("Base"), None),
-    ("usdcsol", "USD Coin", "USDC", Some("Solana"), None),
-    ("usdcmatic", "USD Coin", "USDC", Some("Polygon"), None),
-    ("sol", "Solana", "SOL", None, None),
-    ("xrp", "XRP", "XRP", None, None),
-    ("xlm", "Stellar", "XLM", None, None),
-    ("trx", "TRON", "TRX", None, None),
-    ("ton", "Toncoin", "TON", None, None),
-    ("xmr", "Monero", "XMR", None, None),
+/// wallets of that coin read one; the last two may be empty.
+const KNOWN: &[[&str; 5]] = &[
+    ["btc", "Bitcoin", "BTC", "", "bitcoin"],
+    ["ltc", "Litecoin", "LTC", "", "litecoin"],
+    ["doge", "Dogecoin", "DOGE", "", "dogecoin"],
+    ["eth", "Ether", "ETH", "Ethereum", ""],
+    ["ethbase", "Ether", "ETH", "Base", ""],
+    ["usdttrc20", "Tether", "USDT", "TRON", ""],
+    ["usdterc20", "Tether", "USDT", "Ethereum", ""],
+    ["usdc", "USD Coin", "USDC", "Ethereum", ""],
+    ["usdcbase", "USD Coin", "USDC", "Base", ""],
+    ["usdcsol", "USD Coin", "USDC", "Solana", ""],
+    ["usdcmatic", "USD Coin", "USDC", "Polygon", ""],
+    ["sol", "Solana", "SOL", "", ""],
+    ["xrp", "XRP", "XRP", "", ""],
+    ["xlm", "Stellar", "XLM", "", ""],
+    ["trx", "TRON", "TRX", "", ""],
+    ["ton", "Toncoin", "TON", "", ""],
+    ["xmr", "Monero", "XMR", "", ""],
 ];
 
 /// A coin by the vendor's word for it.
@@ -34,11 +34,11 @@ pub(crate) struct Known {
 
 /// What is known of a coin. One that we have no words for keeps the vendor's.
 pub(crate) fn known(code: &str) -> Known {
-    match KNOWN.iter().find(|(known, ..)| *known == code) {
-        Some((_, name, unit, chain, scheme)) => Known {
-            name: chain.map_or_else(|| (*name).to_owned(), |chain| format!("{name} on {chain}")),
+    match KNOWN.iter().find(|row| row[0] == code) {
+        Some([_, name, unit, chain, scheme]) => Known {
+            name: if chain.is_empty() { (*name).to_owned() } else { format!("{name} on {chain}") },
             unit: (*unit).to_owned(),
-            scheme: *scheme,
+            scheme: (!scheme.is_empty()).then_some(*scheme),
         },
         None => Known { name: code.to_uppercase(), unit: code.to_uppercase(), scheme: None },
     }

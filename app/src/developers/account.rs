@@ -207,7 +207,7 @@ fn new_key(viewer: Viewer, scopes: Vec<&'static str>) -> AnyView {
     let boxes: Vec<_> = scopes
         .into_iter()
         .map(|scope| {
-            view! { <label class="check"><input r#type="checkbox" name="scope" value=scope checked=true/>" "<code>{scope}</code>" "{may(scope)}</label> }
+            view! { <label class="check"><input r#type="checkbox" name="scope" value=scope checked=true/>" "<code>{scope}</code>" "<span>{may(scope)}</span></label> }
         })
         .collect();
     let key = (viewer == Viewer::Key).then(|| key_field("Your API key, once more"));
@@ -373,7 +373,7 @@ fn keys_table(keys: Vec<KeyRow>) -> AnyView {
         <section class="figures" aria-labelledby="keys">
             <h2 id="keys">"Keys"</h2>
             <div class="scroll" tabindex="0" role="group" aria-label="Keys, as a table">
-                <table>
+                <table class="log">
                     <caption>"Newest first; times in UTC"</caption>
                     <thead><tr><th scope="col">"Name"</th><th scope="col">"Public part"</th><th scope="col">"Kind"</th><th scope="col">"State"</th><th scope="col">"Last used"</th><th scope="col"><span class="hidden">"Change it"</span></th></tr></thead>
                     <tbody>{rows}</tbody>

@@ -77,7 +77,7 @@ pub fn page(visit: &Visit, key: KeyPage) -> String {
                 <h2 id="revoke">"Revoke"</h2>
                 <p>"The key stops for good, and answers that are being read with it end within a second. This cannot be undone."</p>
                 <label class="check"><input r#type="checkbox" name="sure" value="yes" required=true/>" Yes, revoke this key"</label>
-                {asks_key.then(|| second_key_field())}
+                {asks_key.then(second_key_field)}
                 <button class="button bad">"Revoke the key"</button>
             </form>
         }

@@ -106,13 +106,11 @@ async fn buyer(app: &App, reader: &Reader, form: &form::Form, slug: &str) -> Res
         return Err(Refused::Told(StatusCode::UNAUTHORIZED, words.to_owned()));
     };
     let payer = purse::payer(&app.ctx, session.wallet, slug).await.map_err(Fault::Unexpected)?;
-    match payer {
-        Some(payer) => Ok(Buyer { payer, proof: Proof::Session }),
-        None => {
-            let words = "Choose which of your accounts gets the credits.";
-            Err(Refused::Told(StatusCode::UNPROCESSABLE_ENTITY, words.to_owned()))
-        }
+    if let Some(payer) = payer {
+        return Ok(Buyer { payer, proof: Proof::Session });
     }
+    let words = "Choose which of your accounts gets the credits.";
+    Err(Refused::Told(StatusCode::UNPROCESSABLE_ENTITY, words.to_owned()))
 }
 
 async fn show(

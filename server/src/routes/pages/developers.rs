@@ -47,11 +47,11 @@ pub(crate) async fn sign_up(State(app): State<Arc<App>>, reader: Reader, request
     let name = form.field("name").trim();
     match domain::accounts::register(&app.ctx, name, reader.asked().ip, wallet).await {
         Ok(registered) => made(&app, &reader, &registered.key, MadeName(name), Occasion::SignedUp).await,
-        Err(error) => refused(&app, &reader, name, error).await,
+        Err(error) => refused(&app, &reader, name, error),
     }
 }
 
-async fn refused(app: &App, reader: &Reader, name: &str, error: RegisterError) -> Response {
+fn refused(app: &App, reader: &Reader, name: &str, error: RegisterError) -> Response {
     let again = |status, form| show(app, reader, status, Form { name: name.to_owned(), ..form });
     let refusal = |text: String| Form { refusal: Some(text), ..Form::default() };
     match error {
