@@ -14,14 +14,14 @@ use time::OffsetDateTime;
 use types::{AccountId, CommunityId, MicroUsd};
 use utoipa::{IntoParams, ToSchema};
 
-use super::super::caller::{self, Administrator};
+use super::super::caller::{self, Administrator, Claimant};
 use super::super::exchange::Asked;
 use super::super::fault::Fault;
 use super::super::fields::Field;
 use super::super::orders::moment;
 use super::super::problem::{self, Shape};
 use super::super::{App, body, limits, shared};
-use super::{Asking, ConfirmationAnswer, Paging};
+use super::{Asking, ConfirmationAnswer, OfWhom, Paging};
 
 /// A payment id is the vendor's number, or nearly.
 const PAYMENT_ID_BYTES: usize = 128;
@@ -100,25 +100,26 @@ impl From<StuckPayment> for StuckAnswer {
 /// Payments that hang: money was seen, and nothing is credited.
 #[utoipa::path(
     get, path = "/api/v1/admin/payments", tag = "admin", operation_id = "listStuckPayments",
-    params(WhichPayments, Paging),
+    params(WhichPayments, OfWhom, Paging),
     responses(
         (status = 200, description = "The payments; a community's own for its administrators, all for the operator", body = PaymentList),
         (status = 400, description = "A parameter cannot be right", body = problem::Problem, content_type = "application/problem+json"),
         (status = 401, description = "No key or token, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `admin`", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
+    security(("session" = []), ("session_token" = []), ("api_key" = []), ("x_api_key" = []), ("operator" = []))
 )]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Extension(asked): Extension<Asked>,
     which: Result<Query<WhichPayments>, QueryRejection>,
+    of: Result<Query<OfWhom>, QueryRejection>,
     paging: Result<Query<Paging>, QueryRejection>,
     request: Request,
 ) -> Response {
     let headers = request.headers();
     let read = async {
-        let who = caller::administrator(&app, &asked, headers).await?;
+        let community = super::of_list(&app, &asked, headers, &super::query(of)?).await?;
         let (which, paging) = (super::query(which)?, super::query(paging)?);
         if which.status.as_deref() != Some("stuck") {
             return Err(Fault::field(
@@ -129,7 +130,7 @@ pub(crate) async fn list(
         let (limit, after) = (paging.limit()?, paging.cursor(read_cursor)?);
         let mut connection = app.ctx.db.acquire().await.map_err(unexpected)?;
         let after = after.as_ref().map(|(at, id)| (*at, id.as_str()));
-        let found = order::stuck(&mut connection, &app.ctx.clock, who.community(), after, limit).await;
+        let found = order::stuck(&mut connection, &app.ctx.clock, community, after, limit).await;
         Ok((found.map_err(unexpected)?, limit))
     };
     match read.await {
@@ -216,7 +217,7 @@ impl ReconciledAnswer {
         (status = 409, description = "The confirmation does not serve", body = problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The processor did not answer, or the books are busy; with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
+    security(("session" = []), ("session_token" = []), ("api_key" = []), ("x_api_key" = []), ("operator" = []))
 )]
 pub(crate) async fn reconcile(
     State(app): State<Arc<App>>,
@@ -226,22 +227,22 @@ pub(crate) async fn reconcile(
 ) -> Response {
     let (parts, incoming) = request.into_parts();
     let read = async {
-        let who = caller::administrator(&app, &asked, &parts.headers).await?;
+        let claimant = caller::claimant(&app, &asked, &parts.headers).await?;
         let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
         let body: ReconcileBody<'_> = whole.parse()?;
         let (reason, token) =
             (super::reason("reason", body.reason)?, super::confirmation(body.confirmation)?);
         let id = id.ok().map(|Path(id)| id).filter(|id| id.len() <= PAYMENT_ID_BYTES);
         let id = id.ok_or_else(no_payment)?;
-        let community = community_of(&app, &who, &id).await?;
+        let (who, community) = of_payment(&app, claimant, &id).await?;
         let name = who.who();
         let deed = Deed { who: &name, what: RECONCILE, target: &id, reason: &reason, community };
         let will = format!("ask the payment processor about payment {id} and apply its answer");
-        let asking = super::ask_twice(&app, token, deed, will).await?;
-        Ok((asking, id, name, reason))
+        let asking = super::ask_twice(&app, &who, token, deed, will).await?;
+        Ok((asking, id, reason))
     };
     let (id, who, reason) = match read.await {
-        Ok((Asking::Confirmed, id, who, reason)) => (id, who, reason),
+        Ok((Asking::Confirmed(who), id, reason)) => (id, who, reason),
         Ok((Asking::First(answer), ..)) => {
             return shared::json_with(StatusCode::ACCEPTED, HeaderMap::new(), &answer);
         }
@@ -260,20 +261,17 @@ pub(crate) async fn reconcile(
     }
 }
 
-/// The community that a payment belongs to, if this administrator may see it. What no order of ours explains is the
-/// operator's alone.
-async fn community_of(
+/// Who administers the community that a payment belongs to. What no order of ours explains is the operator's alone.
+async fn of_payment(
     app: &App,
-    who: &Administrator,
+    claimant: Claimant,
     payment_id: &str,
-) -> Result<Option<CommunityId>, Fault> {
+) -> Result<(Administrator, Option<CommunityId>), Fault> {
     let mut connection = app.ctx.db.acquire().await.map_err(unexpected)?;
     let community = order::community_of_payment(&mut connection, payment_id).await.map_err(unexpected)?;
-    match (who, community) {
-        (Administrator::Operator, community) => Ok(community),
-        (Administrator::OfCommunity(_), Some(community)) if who.may(community) => Ok(Some(community)),
-        (Administrator::OfCommunity(_), _) => Err(no_payment()),
-    }
+    drop(connection);
+    let who = claimant.of_owned(app, community).await?.ok_or_else(no_payment)?;
+    Ok((who, community))
 }
 
 fn no_payment() -> Fault {

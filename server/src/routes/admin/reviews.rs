@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::super::accounts::required;
-use super::super::caller::{self, Administrator};
+use super::super::caller::{self, Administrator, Claimant};
 use super::super::exchange::Asked;
 use super::super::fault::Fault;
 use super::super::fields::Field;
@@ -23,7 +23,7 @@ use super::super::orders::moment;
 use super::super::problem::{self, Shape};
 use super::super::{App, body, limits, shared};
 use super::payments::not_applied;
-use super::{Asking, ConfirmationAnswer, Paging};
+use super::{Asking, ConfirmationAnswer, OfWhom, Paging};
 
 /// Which items.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -101,25 +101,26 @@ impl From<ReviewItem> for ReviewAnswer {
 /// What a person has to look at: odd payments, overpayments, notices that no order explains.
 #[utoipa::path(
     get, path = "/api/v1/admin/reviews", tag = "admin", operation_id = "listReviews",
-    params(WhichReviews, Paging),
+    params(WhichReviews, OfWhom, Paging),
     responses(
         (status = 200, description = "The queue; a community's own for its administrators, all for the operator", body = ReviewList),
         (status = 400, description = "A parameter cannot be right", body = problem::Problem, content_type = "application/problem+json"),
         (status = 401, description = "No key or token, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `admin`", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
+    security(("session" = []), ("session_token" = []), ("api_key" = []), ("x_api_key" = []), ("operator" = []))
 )]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Extension(asked): Extension<Asked>,
     which: Result<Query<WhichReviews>, QueryRejection>,
+    of: Result<Query<OfWhom>, QueryRejection>,
     paging: Result<Query<Paging>, QueryRejection>,
     request: Request,
 ) -> Response {
     let headers = request.headers();
     let read = async {
-        let who = caller::administrator(&app, &asked, headers).await?;
+        let community = super::of_list(&app, &asked, headers, &super::query(of)?).await?;
         let (query, paging) = (super::query(which)?, super::query(paging)?);
         let which = match query.state.as_deref() {
             None | Some("open") => Which::Open,
@@ -129,7 +130,7 @@ pub(crate) async fn list(
         let limit = paging.limit()?;
         let after = paging.cursor(|text| text.parse().ok())?.unwrap_or(0);
         let mut connection = app.ctx.db.acquire().await.map_err(unexpected)?;
-        let found = order::reviews(&mut connection, who.community(), which, after, limit).await;
+        let found = order::reviews(&mut connection, community, which, after, limit).await;
         Ok((found.map_err(unexpected)?, limit))
     };
     match read.await {
@@ -185,7 +186,7 @@ pub(crate) struct ResolvedAnswer {
         (status = 409, description = "The item is closed, is no overpayment, or the confirmation does not serve", body = problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The books are busy, or nothing is credited for now: the confirmation serves on; with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
+    security(("session" = []), ("session_token" = []), ("api_key" = []), ("x_api_key" = []), ("operator" = []))
 )]
 pub(crate) async fn resolve(
     State(app): State<Arc<App>>,
@@ -195,7 +196,7 @@ pub(crate) async fn resolve(
 ) -> Response {
     let (parts, incoming) = request.into_parts();
     let read = async {
-        let who = caller::administrator(&app, &asked, &parts.headers).await?;
+        let claimant = caller::claimant(&app, &asked, &parts.headers).await?;
         let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
         let body: ResolveBody<'_> = whole.parse()?;
         let (resolution, word) = match required("resolution", body.resolution)?.as_str() {
@@ -204,7 +205,7 @@ pub(crate) async fn resolve(
             _ => return Err(Fault::field("resolution", "This has to be credit or dismiss.")),
         };
         let (note, token) = (super::reason("note", body.note)?, super::confirmation(body.confirmation)?);
-        let item = item_of(&app, &who, id).await?;
+        let (who, item) = item_of(&app, claimant, id).await?;
         let name = who.who();
         let what = format!("review.{word}");
         let target = item.id.to_string();
@@ -212,11 +213,11 @@ pub(crate) async fn resolve(
             Deed { who: &name, what: &what, target: &target, reason: &note, community: item.community };
         let will =
             format!("{word} review item {} ({}) of payment {}", item.id, item.kind.as_str(), item.payment_id);
-        let asking = super::ask_twice(&app, token, deed, will).await?;
-        Ok((asking, item.id, resolution, name, note, token))
+        let asking = super::ask_twice(&app, &who, token, deed, will).await?;
+        Ok((asking, item.id, resolution, note, token))
     };
     let (id, resolution, who, note, token) = match read.await {
-        Ok((Asking::Confirmed, id, resolution, who, note, token)) => (id, resolution, who, note, token),
+        Ok((Asking::Confirmed(who), id, resolution, note, token)) => (id, resolution, who, note, token),
         Ok((Asking::First(answer), ..)) => {
             return shared::json_with(StatusCode::ACCEPTED, HeaderMap::new(), &answer);
         }
@@ -262,18 +263,15 @@ async fn not_now(app: &App, token: Option<Uuid>, shape: Shape, asked: &Asked) ->
 /// The item, if this administrator may see it. What belongs to no community is the operator's alone.
 async fn item_of(
     app: &App,
-    who: &Administrator,
+    claimant: Claimant,
     id: Result<Path<String>, PathRejection>,
-) -> Result<ReviewItem, Fault> {
+) -> Result<(Administrator, ReviewItem), Fault> {
     let id: i64 = id.ok().and_then(|Path(id)| id.parse().ok()).ok_or_else(no_item)?;
     let mut connection = app.ctx.db.acquire().await.map_err(unexpected)?;
     let item = order::review(&mut connection, id).await.map_err(unexpected)?.ok_or_else(no_item)?;
-    let is_theirs = match (who, item.community) {
-        (Administrator::Operator, _) => true,
-        (Administrator::OfCommunity(_), Some(community)) => who.may(community),
-        (Administrator::OfCommunity(_), None) => false,
-    };
-    if is_theirs { Ok(item) } else { Err(no_item()) }
+    drop(connection);
+    let who = claimant.of_owned(app, item.community).await?.ok_or_else(no_item)?;
+    Ok((who, item))
 }
 
 fn no_item() -> Fault {
