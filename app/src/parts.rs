@@ -1,6 +1,9 @@
-//! Small things that several pages use: a block of code, and text with code in it.
+//! Small things that several pages use: a block of code, text with code in it, a wallet's short name.
+
+use std::fmt::Write as _;
 
 use leptos::prelude::*;
+use types::Wallet;
 
 /// A block of code. It scrolls in itself, so the keyboard must be able to reach it.
 pub(crate) fn code(caption: &str, text: &str) -> impl IntoView + use<> {
@@ -47,6 +50,32 @@ pub fn prose(text: &str) -> String {
     html
 }
 
+/// An address as people compare it: its beginning and its end.
+#[must_use]
+pub fn short(wallet: Wallet) -> String {
+    let text = wallet.to_string();
+    format!("{}…{}", &text[..6], &text[text.len() - 4..])
+}
+
+/// The address of the sign-in page that leads back to `path`.
+#[must_use]
+pub fn sign_in(path: &str) -> String {
+    format!("/signin?return={}", encoded(path))
+}
+
+/// Text as the value of a query: every byte but letters, digits and `-._~` as `%XX`.
+#[must_use]
+pub fn encoded(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut query, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            query.push(char::from(byte));
+        } else {
+            let _ = write!(query, "%{byte:02X}");
+        }
+        query
+    })
+}
+
 /// Text as HTML.
 #[must_use]
 pub fn escape(text: &str) -> String {
@@ -70,6 +99,12 @@ fn remarks(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_in_a_query_stays_one_value() {
+        assert_eq!(sign_in("/a b?c=d&é#/"), "/signin?return=%2Fa%20b%3Fc%3Dd%26%C3%A9%23%2F");
+        assert_eq!(short(Wallet([0; 20])), "0x0000…0000");
+    }
 
     #[test]
     fn what_is_quoted_cannot_become_markup() {

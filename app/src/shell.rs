@@ -2,8 +2,10 @@
 
 use leptos::prelude::*;
 use leptos::tachys::html::attribute::custom::custom_attribute;
+use types::Wallet;
 
 use crate::assets::{self, Asset};
+use crate::parts;
 
 /// Which colours a reader wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub struct Visit {
     pub public_url: String,
     /// This server's version.
     pub version: &'static str,
+    /// The wallet that is signed in, if any.
+    pub wallet: Option<Wallet>,
 }
 
 /// What a page says about itself.
@@ -77,6 +81,8 @@ pub struct Head {
     pub index: Index,
     /// Modules that the page runs, by the names of their files.
     pub scripts: &'static [&'static str],
+    /// Stylesheets beside everybody's, by the names of their files.
+    pub styles: &'static [&'static str],
 }
 
 /// Whether search engines may keep a page.
@@ -91,7 +97,13 @@ pub enum Index {
 impl Head {
     /// A page that anyone may find.
     pub(crate) fn new(title: impl Into<String>, description: impl Into<String>) -> Self {
-        Self { title: title.into(), description: description.into(), index: Index::Yes, scripts: &[] }
+        Self {
+            title: title.into(),
+            description: description.into(),
+            index: Index::Yes,
+            scripts: &[],
+            styles: &[],
+        }
     }
 
     /// A page that is not to be found.
@@ -121,6 +133,7 @@ fn document<Body: IntoView + 'static>(visit: &Visit, head: Head, body: Body) -> 
         .filter_map(|name| assets::named(name))
         .map(|asset| script(asset, visit.nonce.clone()))
         .collect();
+    let styles: Vec<_> = head.styles.iter().filter_map(|name| assets::named(name)).map(stylesheet).collect();
     let (style, font, icon) = (assets::stylesheet(), assets::font(), assets::icon());
     view! {
         <!DOCTYPE html>
@@ -136,7 +149,8 @@ fn document<Body: IntoView + 'static>(visit: &Visit, head: Head, body: Body) -> 
                 <link rel="canonical" href=canonical.clone()/>
                 <link rel="icon" href=icon.path r#type="image/svg+xml"/>
                 <link rel="preload" href=font.path r#as="font" r#type="font/woff2" crossorigin=""/>
-                <link rel="stylesheet" href=style.path integrity=style.integrity/>
+                {stylesheet(style)}
+                {styles}
                 {open_graph("og:title", title)}
                 {open_graph("og:description", head.description)}
                 {open_graph("og:url", canonical)}
@@ -144,7 +158,7 @@ fn document<Body: IntoView + 'static>(visit: &Visit, head: Head, body: Body) -> 
             </head>
             <body>
                 <a class="skip" href="#main">"Skip to the content"</a>
-                {top(&address)}
+                {top(visit, &address)}
                 <main id="main" tabindex="-1">{body}</main>
                 {foot(visit)}
             </body>
@@ -155,6 +169,10 @@ fn document<Body: IntoView + 'static>(visit: &Visit, head: Head, body: Body) -> 
 /// What a link to the page looks like elsewhere.
 fn open_graph(property: &'static str, text: String) -> impl IntoView {
     view! { <meta {..custom_attribute("property", property)} content=text/> }
+}
+
+fn stylesheet(asset: &'static Asset) -> impl IntoView {
+    view! { <link rel="stylesheet" href=asset.path integrity=asset.integrity/> }
 }
 
 fn script(asset: &'static Asset, nonce: String) -> impl IntoView {
@@ -171,7 +189,7 @@ pub(crate) fn mark() -> impl IntoView {
     }
 }
 
-fn top(address: &str) -> impl IntoView + use<> {
+fn top(visit: &Visit, address: &str) -> impl IntoView + use<> {
     let places: Vec<_> = PLACES
         .iter()
         .map(|(path, name)| {
@@ -188,7 +206,36 @@ fn top(address: &str) -> impl IntoView + use<> {
         <header class="top">
             <a class="home-link" href="/">{mark()} "Freeside"</a>
             <nav aria-label="Main"><ul>{places}</ul></nav>
+            {who(visit, address)}
         </header>
+    }
+}
+
+/// Who is signed in and how to sign out, or the way to sign in and back.
+fn who(visit: &Visit, address: &str) -> impl IntoView + use<> {
+    let back = visit.path.clone();
+    match visit.wallet {
+        Some(wallet) => {
+            let current = (address == "/account").then_some("page");
+            view! {
+                <div class="who">
+                    <a href="/account" aria-current=current>
+                        <span class="hidden">"Your account, "</span>{parts::short(wallet)}
+                    </a>
+                    <form method="post" action="/signout">
+                        <input r#type="hidden" name="back" value=back/>
+                        <button>"Sign out"</button>
+                    </form>
+                </div>
+            }
+            .into_any()
+        }
+        // Where it is done already. A link to the page itself would take along what a link from elsewhere asked for.
+        None if address == "/signin" => ().into_any(),
+        None => {
+            let href = parts::sign_in(&back);
+            view! { <div class="who"><a href=href>"Sign in"</a></div> }.into_any()
+        }
     }
 }
 
@@ -236,6 +283,7 @@ pub(crate) mod tests {
             nonce: "n".to_owned(),
             public_url: "http://localhost:3000".to_owned(),
             version: "0.0.0",
+            wallet: None,
         }
     }
 
@@ -264,6 +312,20 @@ pub(crate) mod tests {
         assert!(!shown(&visit("/")).contains("data-theme"));
         assert_eq!(Theme::named("dark"), Some(Theme::Dark));
         assert_eq!(Theme::named("DARK\""), None);
+    }
+
+    #[test]
+    fn the_head_says_who_is_signed_in_and_how_to_change_it() {
+        let nobody = shown(&visit("/docs?a=1&b=2"));
+        assert!(
+            nobody.contains("href=\"/signin?return=%2Fdocs%3Fa%3D1%26b%3D2\"")
+                && !nobody.contains("/signout")
+        );
+        let wallet = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed".parse().expect("an address");
+        let somebody = shown(&Visit { wallet: Some(wallet), ..visit("/docs?a=1&b=2") });
+        assert!(somebody.contains("0x5aAe…eAed") && !somebody.contains("/signin"));
+        assert!(somebody.contains("action=\"/signout\"") && somebody.contains("value=\"/docs?a=1&amp;b=2\""));
+        assert!(!shown(&visit("/signin?return=%2F")).contains("class=\"who\""), "not once more around");
     }
 
     #[test]

@@ -230,6 +230,7 @@ fn table() -> Vec<Row> {
         row(Method::POST,   "/developers",                     No,  Anyone,             post(pages::sign_up)),
         row(Method::GET,    "/developers/account",             No,  Anyone,             get(pages::account_form)),
         row(Method::POST,   "/developers/account",             No,  Anyone,             post(pages::account)),
+        row(Method::POST,   "/signout",                        No,  Anyone,             post(pages::sign_out)),
         row(Method::POST,   "/theme",                          No,  Anyone,             post(pages::choose_theme)),
         row(Method::GET,    "/assets/{file}",                  No,  Anyone,             get(pages::file)),
     ]

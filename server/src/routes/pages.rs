@@ -7,7 +7,9 @@
 mod assets;
 mod developers;
 mod form;
+mod own_path;
 mod reader;
+mod signin;
 mod theme;
 
 use std::sync::LazyLock;
@@ -20,6 +22,7 @@ use serde_json::Value;
 pub(crate) use self::assets::file;
 pub(crate) use self::developers::{account, account_form, sign_up, sign_up_form};
 pub(crate) use self::reader::Reader;
+pub(crate) use self::signin::sign_out;
 pub(crate) use self::theme::choose as choose_theme;
 use super::problem::Shape;
 use super::{openapi, problem};

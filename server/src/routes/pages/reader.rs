@@ -10,10 +10,13 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use identity::Session;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::super::App;
+use super::super::cookies::Cookie;
 use super::super::exchange::{Asked, text};
+use super::super::fault::Fault;
+use super::super::{App, caller};
 use super::theme;
 
 /// 128 bits: nobody guesses a nonce while its page is on the way.
@@ -27,6 +30,7 @@ const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-p
 #[derive(Debug)]
 pub(crate) struct Reader {
     visit: Visit,
+    session: Option<Arc<Session>>,
     asked: Asked,
     wants_pages: bool,
 }
@@ -36,27 +40,34 @@ impl FromRequestParts<Arc<App>> for Reader {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Self::Rejection> {
         let asked = parts.extensions.get::<Asked>().expect("the frame around all routes puts it there");
-        Ok(Self::new(app, asked, &parts.uri, &parts.headers))
+        Ok(Self::new(app, asked, &parts.uri, &parts.headers).await)
     }
 }
 
 impl Reader {
     /// The reader behind a request.
-    pub(crate) fn new(app: &App, asked: &Asked, uri: &Uri, headers: &HeaderMap) -> Self {
+    async fn new(app: &App, asked: &Asked, uri: &Uri, headers: &HeaderMap) -> Self {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let session = signed_in(app, asked, headers).await;
         let visit = Visit {
             path: path.to_owned(),
             theme: theme::chosen(headers),
             nonce: nonce(),
             public_url: app.public_url.clone(),
             version: app.version,
+            wallet: session.as_ref().map(|session| session.wallet),
         };
-        Self { visit, asked: asked.clone(), wants_pages: wants_pages(headers) }
+        Self { visit, session, asked: asked.clone(), wants_pages: wants_pages(headers) }
     }
 
     /// What `app` has to know.
     pub(crate) fn visit(&self) -> &Visit {
         &self.visit
+    }
+
+    /// The session of the wallet that is signed in, if any.
+    pub(crate) fn session(&self) -> Option<&Arc<Session>> {
+        self.session.as_ref()
     }
 
     /// The request.
@@ -106,6 +117,22 @@ impl Reader {
             headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
         }
         response
+    }
+}
+
+/// The session in the reader's cookie. One that is over, or that cannot be checked, is nobody's: a page reads all the
+/// same, and what needs a wallet asks for it.
+async fn signed_in(app: &App, asked: &Asked, headers: &HeaderMap) -> Option<Arc<Session>> {
+    if !Cookie::Session.is_in(&app.origins, headers) {
+        return None;
+    }
+    match caller::session(app, headers).await {
+        Ok(session) => Some(session),
+        Err(Fault::NoSession | Fault::SessionOver { .. }) => None,
+        Err(fault) => {
+            tracing::warn!(request_id = asked.id.as_ref(), ?fault, "a page's session was not checked");
+            None
+        }
     }
 }
 
