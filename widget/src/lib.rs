@@ -24,6 +24,9 @@
 
 extern crate alloc;
 
+#[cfg(target_arch = "wasm32")]
+use lol_alloc::{FreeListAllocator, LockedAllocator};
+
 pub mod chat;
 pub mod colour;
 pub mod keccak;
@@ -34,10 +37,10 @@ pub mod words;
 #[cfg(target_arch = "wasm32")]
 pub mod page;
 
-/// Memory that fits a page's life.
+/// A list of free places: a twentieth of the usual allocator's weight, and a page holds few of them.
 #[cfg(target_arch = "wasm32")]
 #[global_allocator]
-static MEMORY: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static MEMORY: LockedAllocator<FreeListAllocator> = LockedAllocator::new(FreeListAllocator::new());
 
 /// A bug: the module stops where it is, and the page around goes on.
 #[cfg(target_arch = "wasm32")]

@@ -23,12 +23,14 @@ const PROFILE: &str = "wasm-release";
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Where `wasm-opt` comes from: Debian's own corrupts what it writes.
 const BINARYEN: &str = "xtask/binaryen";
+/// Shortens what those two leave; the widget brings it, and every module goes through it.
+const SHRINK: &str = "widget/shrink.mjs";
 /// A crate's own script that starts its module; it follows the glue in the same file, so that a page loads one.
 const BOOT: &str = "boot.js";
 /// What a crate for the browser may have beside its module; served as it is.
 const BESIDE: &[&str] = &["loader.js", "panel.css"];
 /// Goes into the stamps: raise it when the way from wasm to `dist/` changes.
-const RECIPE: &str = "2";
+const RECIPE: &str = "3";
 
 /// Builds what is out of date.
 pub(crate) fn build() -> anyhow::Result<()> {
@@ -66,7 +68,8 @@ fn bind(package: &str, module: &Path, dist: &Path) -> anyhow::Result<()> {
         refresh(&dist.join(file), &std::fs::read(sources.join(file))?)?;
     }
     let stamp = dist.join(format!(".{package}.made-from"));
-    let made_from = format!("{RECIPE} {} {boot}", STANDARD.encode(Sha256::digest(&bytes)));
+    let shrink = std::fs::read_to_string(shell::root().join(SHRINK))?;
+    let made_from = format!("{RECIPE} {shrink} {} {boot}", STANDARD.encode(Sha256::digest(&bytes)));
     if std::fs::read_to_string(&stamp).is_ok_and(|before| before == made_from) {
         return Ok(());
     }
@@ -79,15 +82,19 @@ fn bind(package: &str, module: &Path, dist: &Path) -> anyhow::Result<()> {
     bindgen.remove_producers_section(true).omit_default_module_path(false);
     bindgen.generate(&scratch)?;
     let name = format!("{package}_bg.wasm");
+    let (optimised, glue) = (scratch.join("optimised.wasm"), format!("{package}.js"));
     // The names of functions are a third of a module, and a browser shows them to nobody but us.
     step("node", [shell::root().join(BINARYEN).join("node_modules/binaryen/bin/wasm-opt")])
         .args([scratch.join(&name)])
         .args(["-Oz", "--strip-debug", "--strip-producers", "--output"])
-        .args([dist.join(&name)])
+        .args([&optimised])
         .run()?;
-    let glue = format!("{package}.js");
     let text = std::fs::read_to_string(scratch.join(&glue))?;
-    std::fs::write(dist.join(&glue), format!("{text}\n{boot}"))?;
+    let whole = scratch.join("whole.js");
+    std::fs::write(&whole, format!("{text}\n{boot}"))?;
+    step("node", [shell::root().join(SHRINK)])
+        .args([&optimised, &whole, &dist.join(&name), &dist.join(&glue)])
+        .run()?;
     std::fs::write(stamp, made_from)?;
     Ok(())
 }

@@ -11,6 +11,7 @@ pub mod caps;
 pub mod chat;
 pub mod community;
 pub mod demo;
+pub mod embed;
 pub mod engine;
 pub mod flags;
 pub mod grants;

@@ -93,6 +93,7 @@ const TABLES: &[(&str, &[&str])] = &[
             "community_admin",
             "confirmation",
             "developer",
+            "embed_origin",
             "flag",
             "holding",
             "idempotency",
