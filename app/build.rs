@@ -15,8 +15,20 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha384};
 
 /// The parts of the stylesheet, in the order of the cascade.
-const STYLES: &[&str] =
-    &["tokens", "base", "shell", "parts", "code", "form", "table", "home", "docs", "trouble", "developers"];
+const STYLES: &[&str] = &[
+    "tokens",
+    "base",
+    "shell",
+    "parts",
+    "code",
+    "form",
+    "table",
+    "home",
+    "docs",
+    "trouble",
+    "developers",
+    "admin",
+];
 
 /// The headings' font, in `style/fonts`.
 const FONT: &str = "young-serif.woff2";

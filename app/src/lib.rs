@@ -10,6 +10,7 @@
 //! Deliberately absent: code for the browser (that is `frontend`), rules, SQL, HTTP. Of Leptos only the renderer is
 //! used: routing is the server's, and `leptos_axum`, `leptos_meta` and `leptos_router` would be three more of it.
 
+pub mod admin;
 pub mod assets;
 pub mod developers;
 pub mod docs;

@@ -203,13 +203,8 @@ async fn write_down(
     if rows == 0 {
         return Ok(false);
     }
-    let deed = Deed {
-        who: by.who,
-        what,
-        target: origin.as_str(),
-        reason: by.reason,
-        community: Some(community),
-    };
+    let deed =
+        Deed { who: by.who, what, target: origin.as_str(), reason: by.reason, community: Some(community) };
     admin::record(connection, &ctx.clock, deed).await?;
     Ok(true)
 }

@@ -10,6 +10,7 @@ pub(crate) mod audit;
 pub(crate) mod billing;
 pub(crate) mod caps;
 pub(crate) mod conservation;
+pub(crate) mod enforcement;
 pub(crate) mod grants;
 pub(crate) mod payments;
 pub(crate) mod reviews;
@@ -40,7 +41,7 @@ pub(crate) const ACCESS: Access = Access::Admin;
 pub(crate) const OPERATOR: Access = Access::OperatorToken;
 
 /// Rows of a page when the caller names no number: a screen or two.
-const ROWS: i64 = 50;
+pub(crate) const ROWS: i64 = 50;
 /// Rows of a page at most: an answer stays below a megabyte.
 const ROWS_AT_MOST: i64 = 200;
 
@@ -147,7 +148,11 @@ pub(crate) fn no_community() -> Fault {
 
 /// Why something is done: a text that the record keeps.
 pub(crate) fn reason(param: &str, raw: Field<'_>) -> Result<String, Fault> {
-    let text = required(param, raw)?;
+    reason_of(param, &required(param, raw)?)
+}
+
+/// [`reason`], from a form.
+pub(crate) fn reason_of(param: &str, text: &str) -> Result<String, Fault> {
     let text = text.trim();
     let fits = (1..=REASON_CHARACTERS_AT_MOST).contains(&text.chars().count());
     if !fits || text.chars().any(char::is_control) {
@@ -183,6 +188,14 @@ pub(crate) enum Asking {
     Wrong,
 }
 
+/// What a request for a repair came to.
+pub(crate) enum Repaired<T> {
+    /// It was the first: this is what to confirm.
+    First(ConfirmationAnswer),
+    /// It was the second, and this was done.
+    Done(T),
+}
+
 /// The token of the second request, if it is one.
 pub(crate) fn confirmation(raw: Field<'_>) -> Result<Option<Uuid>, Fault> {
     let Some(raw) = raw else { return Ok(None) };
@@ -216,7 +229,12 @@ pub(crate) async fn ask_twice(
         let asked = domain::admin::ask_twice(&mut connection, clock, deed, by).await.map_err(failed)?;
         let expires_at = moment(asked.expires_at);
         let by_another = by == By::Another;
-        return Ok(Asking::First(ConfirmationAnswer { confirmation: asked.token, by_another, expires_at, will }));
+        return Ok(Asking::First(ConfirmationAnswer {
+            confirmation: asked.token,
+            by_another,
+            expires_at,
+            will,
+        }));
     };
     let first = domain::admin::confirm(&mut connection, clock, token, deed).await.map_err(failed)?;
     Ok(match first {

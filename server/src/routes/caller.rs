@@ -70,15 +70,6 @@ impl Administrator {
             Self::OfWallet { wallet, .. } => format!("wallet:{wallet}"),
         }
     }
-
-    /// The one community that they may see; `None`: all.
-    pub(crate) fn community(&self) -> Option<CommunityId> {
-        match self {
-            Self::Operator => None,
-            Self::OfCommunity(key) => Some(key.community),
-            Self::OfWallet { community, .. } => Some(*community),
-        }
-    }
 }
 
 /// Somebody who may administer something, before it is known what.

@@ -4,6 +4,7 @@
 //! taken only from our own pages. Where a browser asks for something that is not there it gets a page, and any other
 //! caller the problem document that it can read. Deliberately absent: HTML (that is `app`), rules.
 
+pub(crate) mod admin;
 mod assets;
 mod developers;
 mod form;

@@ -5,6 +5,8 @@
 
 mod abuse;
 mod admin;
+mod admin_pages;
+mod admin_wallets;
 mod agents;
 mod client;
 mod dialects;

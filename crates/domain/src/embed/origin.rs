@@ -19,7 +19,9 @@ pub struct Origin(String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OriginFault {
     /// Neither `http://` nor `https://`.
-    #[error("an origin begins with https://, or on your own machine with http://, as in https://shop.example")]
+    #[error(
+        "an origin begins with https://, or on your own machine with http://, as in https://shop.example"
+    )]
     Scheme,
     /// A `*`.
     #[error("a wildcard is no origin: name each one, as in https://www.shop.example")]
@@ -28,16 +30,22 @@ pub enum OriginFault {
     #[error("an origin ends with its host or port: leave out what stands behind it, the last slash too")]
     More,
     /// Not a host's name as browsers write it.
-    #[error("a browser writes a host in small Latin letters, digits, hyphens and dots; other alphabets begin with xn--")]
+    #[error(
+        "a browser writes a host in small Latin letters, digits, hyphens and dots; other alphabets begin with xn--"
+    )]
     Host,
     /// An address instead of a name.
-    #[error("a frame's policy cannot name this address in every browser: use a host's name, or 127.0.0.1 on your own machine")]
+    #[error(
+        "a frame's policy cannot name this address in every browser: use a host's name, or 127.0.0.1 on your own machine"
+    )]
     Address,
     /// Not a port, or one that browsers leave out.
     #[error("a port is a number from 1 to 65535, and a browser leaves out 443 for https and 80 for http")]
     Port,
     /// `http` elsewhere than on this machine.
-    #[error("pages elsewhere have to come by https: on plain http anybody on the way could put words into them")]
+    #[error(
+        "pages elsewhere have to come by https: on plain http anybody on the way could put words into them"
+    )]
     NotSecure,
 }
 
@@ -110,7 +118,8 @@ fn check_host(host: &str) -> Result<(), OriginFault> {
     for label in host.split('.') {
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let bytes = label.as_bytes();
-        let ends = [bytes.first(), bytes.last()].into_iter().all(|byte| byte.is_some_and(|byte| is_plain(*byte)));
+        let ends =
+            [bytes.first(), bytes.last()].into_iter().all(|byte| byte.is_some_and(|byte| is_plain(*byte)));
         let is_sound = ends && bytes.iter().all(|byte| is_plain(*byte) || *byte == b'-');
         if !is_sound || bytes.len() > LABEL_BYTES_AT_MOST {
             return Err(OriginFault::Host);
@@ -158,29 +167,99 @@ mod tests {
         let long = format!("https://{}.example", "a".repeat(64));
         let longer = format!("https://{}example", "a.".repeat(130));
         let spellings = [
-            "", " ", "null", "*", "shop.example", "//shop.example", "https:shop.example", "https:/shop.example",
-            "https://", "https:///", "https://.", "https://..", "https://*", "https://*.shop.example",
-            "https://shop.*", "https://shop.example:*", "*://shop.example", "http://*.localhost",
-            "https://shop.example/", "https://shop.example//", "https://shop.example/chat", "https://shop.example?",
-            "https://shop.example#", "https://shop.example?a", "https://shop.example\\", "https://shop.example.",
-            "https://.shop.example", "https://shop..example", "https://-shop.example", "https://shop-.example",
-            "https://shop_1.example", "https://Shop.example", "HTTPS://shop.example", "Https://shop.example",
-            "https://SHOP.EXAMPLE", "https://bücher.example", "https://shop.example:", "https://shop.example:0",
-            "https://shop.example:443", "http://localhost:80", "https://shop.example:0443",
-            "https://shop.example:65536", "https://shop.example:99999", "https://shop.example:+1",
-            "https://shop.example:1:2", "https://shop.example:a", "https://shop.example: 1", "https://a@shop.example",
-            "https://a:b@shop.example", "https://@shop.example", "https://shop.example@evil.example",
-            "https://shop.example,https://evil.example", "https://shop.example https://evil.example",
-            "https://shop.example;", "https://shop.example; script-src *", "https://shop.example'", "https://'self'",
-            "https://shop.example\"", "https://shop.example\n", "https://shop.example\r\nx: y", "https://shop.example\t",
-            " https://shop.example", "https://shop.example ", "https://shop.example\0", "https://shop.example%20",
-            "https://shop%2eexample", "https://shop.example%00.evil.example", "https://<b>", "http://shop.example",
-            "http://shop.example:8080", "http://localhost.evil.example", "http://127.0.0.1.evil.example",
-            "http://127.0.0.2", "https://192.0.2.7", "https://1.2.3", "https://2130706433", "https://0x7f000001",
-            "https://shop.0x7f", "https://127.1", "https://[::1]", "http://[::1]:3000", "https://[2001:db8::1]",
-            "ws://shop.example", "wss://shop.example", "ftp://shop.example", "file://", "data:text/html,x",
-            "javascript:alert(1)", "blob:https://shop.example", "chrome-extension://abcdefgh", "about:blank",
-            long.as_str(), longer.as_str(),
+            "",
+            " ",
+            "null",
+            "*",
+            "shop.example",
+            "//shop.example",
+            "https:shop.example",
+            "https:/shop.example",
+            "https://",
+            "https:///",
+            "https://.",
+            "https://..",
+            "https://*",
+            "https://*.shop.example",
+            "https://shop.*",
+            "https://shop.example:*",
+            "*://shop.example",
+            "http://*.localhost",
+            "https://shop.example/",
+            "https://shop.example//",
+            "https://shop.example/chat",
+            "https://shop.example?",
+            "https://shop.example#",
+            "https://shop.example?a",
+            "https://shop.example\\",
+            "https://shop.example.",
+            "https://.shop.example",
+            "https://shop..example",
+            "https://-shop.example",
+            "https://shop-.example",
+            "https://shop_1.example",
+            "https://Shop.example",
+            "HTTPS://shop.example",
+            "Https://shop.example",
+            "https://SHOP.EXAMPLE",
+            "https://bücher.example",
+            "https://shop.example:",
+            "https://shop.example:0",
+            "https://shop.example:443",
+            "http://localhost:80",
+            "https://shop.example:0443",
+            "https://shop.example:65536",
+            "https://shop.example:99999",
+            "https://shop.example:+1",
+            "https://shop.example:1:2",
+            "https://shop.example:a",
+            "https://shop.example: 1",
+            "https://a@shop.example",
+            "https://a:b@shop.example",
+            "https://@shop.example",
+            "https://shop.example@evil.example",
+            "https://shop.example,https://evil.example",
+            "https://shop.example https://evil.example",
+            "https://shop.example;",
+            "https://shop.example; script-src *",
+            "https://shop.example'",
+            "https://'self'",
+            "https://shop.example\"",
+            "https://shop.example\n",
+            "https://shop.example\r\nx: y",
+            "https://shop.example\t",
+            " https://shop.example",
+            "https://shop.example ",
+            "https://shop.example\0",
+            "https://shop.example%20",
+            "https://shop%2eexample",
+            "https://shop.example%00.evil.example",
+            "https://<b>",
+            "http://shop.example",
+            "http://shop.example:8080",
+            "http://localhost.evil.example",
+            "http://127.0.0.1.evil.example",
+            "http://127.0.0.2",
+            "https://192.0.2.7",
+            "https://1.2.3",
+            "https://2130706433",
+            "https://0x7f000001",
+            "https://shop.0x7f",
+            "https://127.1",
+            "https://[::1]",
+            "http://[::1]:3000",
+            "https://[2001:db8::1]",
+            "ws://shop.example",
+            "wss://shop.example",
+            "ftp://shop.example",
+            "file://",
+            "data:text/html,x",
+            "javascript:alert(1)",
+            "blob:https://shop.example",
+            "chrome-extension://abcdefgh",
+            "about:blank",
+            long.as_str(),
+            longer.as_str(),
         ];
         assert!(spellings.len() >= 70);
         for text in spellings {
