@@ -27,6 +27,7 @@ const STYLES: &[&str] = &[
     "docs",
     "trouble",
     "developers",
+    "account",
     "admin",
 ];
 

@@ -19,6 +19,14 @@ pub struct Asset {
     pub brotli: Option<&'static [u8]>,
 }
 
+impl Asset {
+    /// The hash in its address: other bytes, other hash.
+    #[must_use]
+    pub fn hash(&self) -> &'static str {
+        self.path.split('.').nth(1).unwrap_or_default()
+    }
+}
+
 /// All of them.
 pub static ALL: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
@@ -47,6 +55,11 @@ pub fn icon() -> &'static Asset {
     named("icon.svg").expect("build.rs always makes it")
 }
 
+/// The script that other people's pages load; `None` where what runs in the browser was not built.
+pub fn loader() -> Option<&'static Asset> {
+    named("loader.js")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +72,7 @@ mod tests {
         for asset in ALL {
             assert_eq!(at(asset.path).map(|found| found.name), Some(asset.name));
             assert!(asset.path.starts_with("/assets/") && asset.integrity.starts_with("sha384-"));
+            assert!(asset.path.contains(asset.hash()) && asset.hash().len() == 12);
             assert!(asset.brotli.is_none_or(|small| small.len() < asset.plain.len()), "{}", asset.name);
         }
         assert!(at("/assets/freeside.css").is_none(), "without its hash it is nothing");

@@ -3,10 +3,12 @@
 
 mod document;
 mod reference;
+mod widget;
 
 use leptos::prelude::*;
 
 pub use self::reference::{api, group};
+pub use self::widget::widget;
 use crate::parts::code;
 use crate::shell::{self, Head, Visit};
 
@@ -35,6 +37,10 @@ pub fn page(visit: &Visit) -> String {
                     <li><a href="#money">"What an answer costs"</a></li>
                     <li><a href="#limits">"Limits"</a></li>
                     <li><a href="#errors">"Errors"</a></li>
+                </ul>
+                <h2>"Guides"</h2>
+                <ul>
+                    <li><a href="/docs/widget">"The widget on your page"</a></li>
                 </ul>
                 <h2>"Reference"</h2>
                 <ul>

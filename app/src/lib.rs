@@ -10,14 +10,20 @@
 //! Deliberately absent: code for the browser (that is `frontend`), rules, SQL, HTTP. Of Leptos only the renderer is
 //! used: routing is the server's, and `leptos_axum`, `leptos_meta` and `leptos_router` would be three more of it.
 
+// A page's tree of views is a type as deep as the page: the longest ones are past the compiler's default.
+#![recursion_limit = "256"]
+
+pub mod account;
 pub mod admin;
 pub mod assets;
 pub mod developers;
 pub mod docs;
+pub mod embed;
 pub mod home;
 pub mod parts;
 pub mod problems;
 pub mod shell;
+pub mod signin;
 pub mod trouble;
 
 pub use self::shell::{Theme, Visit};

@@ -117,12 +117,31 @@ const PLACES: &[(&str, &str)] = &[("/docs", "Docs"), ("/docs/api", "API"), ("/de
 
 /// A whole page.
 pub(crate) fn page(visit: &Visit, head: Head, body: impl IntoView + 'static) -> String {
-    // Whatever the renderer keeps for a page goes with its owner, at the end of this function.
-    let owner = Owner::new();
-    owner.with(|| document(visit, head, body).to_html())
+    rendered(visit, head, Around::Site, body.into_any())
 }
 
-fn document<Body: IntoView + 'static>(visit: &Visit, head: Head, body: Body) -> impl IntoView + use<Body> {
+/// A small window for one thing: no navigation, no foot.
+pub(crate) fn window(visit: &Visit, head: Head, body: impl IntoView + 'static) -> String {
+    rendered(visit, head, Around::Window, body.into_any())
+}
+
+/// What stands around a page's main part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Around {
+    /// The navigation and the foot.
+    Site,
+    /// The mark alone.
+    Window,
+}
+
+/// Renders a body whose type was forgotten: what stands around it is then compiled once, not once for each page.
+fn rendered(visit: &Visit, head: Head, around: Around, body: AnyView) -> String {
+    // Whatever the renderer keeps for a page goes with its owner, at the end of this function.
+    let owner = Owner::new();
+    owner.with(|| document(visit, head, around, body).to_html())
+}
+
+fn document(visit: &Visit, head: Head, around: Around, body: AnyView) -> impl IntoView + use<> {
     let address = visit.path.split('?').next().unwrap_or_default().to_owned();
     let canonical = format!("{}{address}", visit.public_url);
     let robots = (head.index == Index::No).then(|| view! { <meta name="robots" content="noindex"/> });
@@ -134,6 +153,20 @@ fn document<Body: IntoView + 'static>(visit: &Visit, head: Head, body: Body) -> 
         .map(|asset| script(asset, visit.nonce.clone()))
         .collect();
     let styles: Vec<_> = head.styles.iter().filter_map(|name| assets::named(name)).map(stylesheet).collect();
+    let inner = match around {
+        Around::Site => view! {
+            <a class="skip" href="#main">"Skip to the content"</a>
+            {top(visit, &address)}
+            <main id="main" tabindex="-1">{body}</main>
+            {foot(visit)}
+        }
+        .into_any(),
+        Around::Window => view! {
+            <header class="top"><p class="home-link">{mark()} "Freeside"</p></header>
+            <main>{body}</main>
+        }
+        .into_any(),
+    };
     let (style, font, icon) = (assets::stylesheet(), assets::font(), assets::icon());
     view! {
         <!DOCTYPE html>
@@ -156,12 +189,7 @@ fn document<Body: IntoView + 'static>(visit: &Visit, head: Head, body: Body) -> 
                 {open_graph("og:url", canonical)}
                 {scripts}
             </head>
-            <body>
-                <a class="skip" href="#main">"Skip to the content"</a>
-                {top(visit, &address)}
-                <main id="main" tabindex="-1">{body}</main>
-                {foot(visit)}
-            </body>
+            <body>{inner}</body>
         </html>
     }
 }

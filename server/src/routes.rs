@@ -9,6 +9,7 @@ mod admin;
 mod agents;
 mod anthropic;
 mod body;
+mod burner;
 mod caller;
 mod chat;
 mod conversation;
@@ -54,6 +55,7 @@ use self::exchange::Asked;
 use self::fault::Fault;
 use crate::config::Networks;
 
+pub use self::burner::Burner;
 pub use self::caller::OperatorToken;
 pub use self::ops::Check;
 pub use self::ws::{Sockets, Timings};
@@ -90,6 +92,8 @@ pub struct AppState {
     pub sockets: Sockets,
     /// Who may sign up as a developer.
     pub sign_up: SignUp,
+    /// Whether there are wallets for trying.
+    pub burner: Burner,
 }
 
 /// Who may sign up as a developer.
@@ -132,6 +136,7 @@ pub(crate) struct App {
     sockets: Sockets,
     sign_in: SignIn,
     sign_up: SignUp,
+    burner: Burner,
     origins: origins::Origins,
     bodies: body::Budget,
     gate: gate::Gate,
@@ -209,6 +214,8 @@ fn table() -> Vec<Row> {
         row(Method::GET,    "/api/v1/admin/community/{id}/actions",      Yes, admin::ACCESS, get(admin::actions::list)),
         row(Method::GET,    "/api/v1/admin/community/{id}/caps",         Yes, admin::ACCESS, get(admin::caps::read)),
         row(Method::PUT,    "/api/v1/admin/community/{id}/caps",         Yes, admin::ACCESS, put(admin::caps::write)),
+        row(Method::GET,    "/api/v1/admin/community/{id}/origins",      Yes, admin::ACCESS, get(admin::origins::read)),
+        row(Method::PUT,    "/api/v1/admin/community/{id}/origins",      Yes, admin::ACCESS, put(admin::origins::write)),
         row(Method::POST,   "/api/v1/admin/community/{id}/grants",       Yes, admin::OPERATOR, post(admin::grants::create)),
         row(Method::GET,    "/api/v1/admin/payments",                    Yes, admin::ACCESS, get(admin::payments::list)),
         row(Method::POST,   "/api/v1/admin/payments/{id}/reconcile",     Yes, admin::ACCESS, post(admin::payments::reconcile)),
@@ -223,6 +230,7 @@ fn table() -> Vec<Row> {
         row(Method::GET,    "/openapi.json",                   Yes, Anyone,             get(openapi::json)),
         row(Method::GET,    "/",                               No,  Anyone,             get(pages::home)),
         row(Method::GET,    "/docs",                           No,  Anyone,             get(pages::docs)),
+        row(Method::GET,    "/docs/widget",                    No,  Anyone,             get(pages::widget_guide)),
         row(Method::GET,    "/docs/api",                       No,  Anyone,             get(pages::api)),
         row(Method::GET,    "/docs/api/{group}",               No,  Anyone,             get(pages::api_group)),
         row(Method::GET,    "/problems",                       No,  Anyone,             get(pages::problems)),
@@ -231,6 +239,7 @@ fn table() -> Vec<Row> {
         row(Method::POST,   "/developers",                     No,  Anyone,             post(pages::sign_up)),
         row(Method::GET,    "/developers/account",             No,  Anyone,             get(pages::account_form)),
         row(Method::POST,   "/developers/account",             No,  Anyone,             post(pages::account)),
+        row(Method::GET,    "/signin",                         No,  Anyone,             get(pages::sign_in)),
         row(Method::POST,   "/signout",                        No,  Anyone,             post(pages::sign_out)),
         row(Method::GET,    "/admin",                          No,  Anyone,             get(pages::admin::list)),
         row(Method::GET,    "/admin/{community}",              No,  Anyone,             get(pages::admin::overview)),
@@ -246,8 +255,25 @@ fn table() -> Vec<Row> {
         row(Method::POST,   "/admin/{community}/reviews",      No,  Anyone,             post(pages::admin::decide_review)),
         row(Method::GET,    "/admin/{community}/settings",     No,  Anyone,             get(pages::admin::settings)),
         row(Method::POST,   "/admin/{community}/settings",     No,  Anyone,             post(pages::admin::change_settings)),
+        row(Method::GET,    "/account",                        No,  Anyone,             get(pages::own_account)),
+        row(Method::POST,   "/account/sessions",               No,  Anyone,             post(pages::end_sessions)),
+        row(Method::GET,    "/embed",                          No,  Anyone,             get(pages::frame)),
+        row(Method::GET,    "/widget/v1/widget.js",            No,  Anyone,             get(pages::loader)),
+        row(Method::GET,    "/widget/{version}/widget.js",     No,  Anyone,             get(pages::pinned_loader)),
         row(Method::POST,   "/theme",                          No,  Anyone,             post(pages::choose_theme)),
         row(Method::GET,    "/assets/{file}",                  No,  Anyone,             get(pages::file)),
+    ]
+}
+
+/// What a development server has besides: wallets for trying. No production server has these routes.
+#[rustfmt::skip]
+fn for_trying() -> Vec<Row> {
+    use Access::Anyone;
+    use Documented::No;
+    let row = |method, path, door| Row { method, path, documented: No, access: Anyone, door };
+    vec![
+        row(Method::GET,  burner::SCRIPT_PATH,  get(burner::script)),
+        row(Method::POST, "/dev/burner/sign",   post(burner::sign)),
     ]
 }
 
@@ -263,6 +289,7 @@ pub fn router(state: AppState) -> Router {
         origins: origins::Origins::of(&state.public_url),
         sign_in: state.sign_in,
         sign_up: state.sign_up,
+        burner: state.burner,
         public_url: state.public_url,
         version: state.version,
         ipn_secret: state.ipn_secret,
@@ -271,8 +298,11 @@ pub fn router(state: AppState) -> Router {
         bodies: body::Budget::new(),
         gate: gate::Gate::default(),
     });
-    table()
-        .into_iter()
+    let mut rows = table();
+    if app.burner == Burner::Offered {
+        rows.extend(for_trying());
+    }
+    rows.into_iter()
         .fold(Router::new(), |router, row| {
             let Row { method, path, documented, access, door } = row;
             tracing::debug!(%method, path, ?documented, ?access, "route");

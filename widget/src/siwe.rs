@@ -8,17 +8,28 @@ use alloc::string::ToString as _;
 
 use crate::keccak::keccak256;
 
-/// Where the address goes in the server's text.
-const ADDRESS: &str = "{address}";
-/// Where the chain's number goes.
-const CHAIN: &str = "{chain_id}";
-
-/// The text to sign: the server's own, with the wallet's address and chain filled in. None if either is none, or the
-/// server's text has no place for them.
+/// The text to sign: the server's own, with the wallet's address and chain where it says `{address}` and `{chain_id}`. None
+/// if either is none, or the server's text has no place for them or more than one.
 pub fn message(template: &str, address: &str, chain_id: u64) -> Option<String> {
     let address = checksummed(address)?;
-    let fits = template.matches(ADDRESS).count() == 1 && template.matches(CHAIN).count() == 1;
-    fits.then(|| template.replace(ADDRESS, &address).replace(CHAIN, &chain_id.to_string()))
+    let mut pieces = template.split('{');
+    let mut text = String::from(pieces.next()?);
+    let (mut addresses, mut chains) = (0, 0);
+    for piece in pieces {
+        if let Some(rest) = piece.strip_prefix("address}") {
+            addresses += 1;
+            text.push_str(&address);
+            text.push_str(rest);
+        } else if let Some(rest) = piece.strip_prefix("chain_id}") {
+            chains += 1;
+            text.push_str(&chain_id.to_string());
+            text.push_str(rest);
+        } else {
+            text.push('{');
+            text.push_str(piece);
+        }
+    }
+    (addresses == 1 && chains == 1).then_some(text)
 }
 
 /// An address in the spelling of EIP-55, whatever case it came in.

@@ -40,9 +40,33 @@ pub fn shortened(text: &str, limit: usize) -> String {
     format!("{}…", text[..text.floor_char_boundary(limit)].trim_end())
 }
 
+/// Whether a character belongs to a word, as far as marks beside it go. The standard library's tables are exact and weigh
+/// a kilobyte; here all that is not known as a sign is a letter, in whatever script.
+pub fn is_of_word(c: char) -> bool {
+    match c {
+        '\0'..='\x7f' => c.is_ascii_alphanumeric(),
+        '\u{80}'..='\u{bf}' => matches!(c, 'ª' | '²' | '³' | 'µ' | '¹' | 'º' | '¼'..='¾'),
+        // Punctuation, currencies, arrows, mathematics, drawings; those of Chinese and Japanese; private use; emoji.
+        '×' | '÷' | '\u{2000}'..='\u{2bff}' | '\u{2e00}'..='\u{2e7f}' | '\u{3000}'..='\u{3004}' => false,
+        '\u{3008}'..='\u{3020}' | '\u{e000}'..='\u{f8ff}' | '\u{fe10}'..='\u{fe6f}' | '\u{1f000}'..='\u{1faff}' => false,
+        '\u{ff01}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}' | '\u{ff3b}'..='\u{ff40}' | '\u{ff5b}'..='\u{ff65}' => false,
+        _ => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_told_from_signs_in_any_script() {
+        for letter in "aZ09äßÆµ²яΩعשक字ひ한ー".chars() {
+            assert!(is_of_word(letter) && letter.is_alphanumeric(), "{letter}");
+        }
+        for sign in " \n\t.,*_~`-«»¡×÷–—…„“€→∑█★、。「」！？（）\u{a0}\u{e000}🙂".chars() {
+            assert!(!is_of_word(sign) && !sign.is_alphanumeric(), "{sign}");
+        }
+    }
 
     #[test]
     fn sums_are_exact() {

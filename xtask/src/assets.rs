@@ -28,7 +28,7 @@ const SHRINK: &str = "widget/shrink.mjs";
 /// A crate's own script that starts its module; it follows the glue in the same file, so that a page loads one.
 const BOOT: &str = "boot.js";
 /// What a crate for the browser may have beside its module; served as it is.
-const BESIDE: &[&str] = &["loader.js", "panel.css"];
+const BESIDE: &[&str] = &["loader.js", "panel.css", "refused.js"];
 /// Goes into the stamps: raise it when the way from wasm to `dist/` changes.
 const RECIPE: &str = "3";
 

@@ -9,7 +9,7 @@ use anyhow::bail;
 use crate::install::{self, Need};
 use crate::shell::{self, cargo};
 use crate::sql;
-use crate::{advisories, assets};
+use crate::{advisories, assets, weigh};
 
 /// A name and what it runs.
 type Step = (&'static str, fn() -> anyhow::Result<()>);
@@ -17,10 +17,11 @@ type Step = (&'static str, fn() -> anyhow::Result<()>);
 /// Runs all steps.
 pub(crate) fn check() -> anyhow::Result<()> {
     install::ensure(&[Need::Wasm])?;
-    let steps: [Step; 8] = [
+    let steps: [Step; 9] = [
         ("fmt", || cargo(["fmt", "--all", "--check"]).run()),
         // Before clippy: what browsers run becomes part of `app`.
         ("assets", assets::build),
+        ("weight", weigh::weigh),
         ("clippy", || {
             cargo([
                 "clippy",

@@ -21,8 +21,10 @@ pub(crate) enum Need {
     Redis,
     /// `python3` with `venv`: the Python SDKs.
     Python,
-    /// `node` and `npm`: the JavaScript SDKs.
+    /// `node` and `npm`: the JavaScript SDKs, and what drives a browser.
     Node,
+    /// Chromium, or Chrome: journeys through the pages.
+    Chromium,
     /// `git`, `tar` and `xz`: an advisory snapshot.
     Git,
     /// `c++`: libFuzzer is compiled with the fuzz targets.
@@ -50,6 +52,10 @@ impl Need {
                         .is_ok_and(|it| it.status.success())
             }
             Self::Node => on_path(&["node", "npm"]),
+            Self::Chromium => {
+                std::env::var_os(CHROMIUM_VARIABLE).is_some_and(|program| !program.is_empty())
+                    || CHROMIUM.iter().any(|program| shell::which(program).is_some())
+            }
             Self::Git => on_path(&["git", "tar", "xz"]),
             Self::Compiler => on_path(&["c++"]),
             Self::Wasm => sysroot().is_none_or(|root| root.join("lib/rustlib").join(WASM).is_dir()),
@@ -66,6 +72,10 @@ impl Need {
             // npm is a package of its own in Debian, and part of nodejs elsewhere: ask only for what is missing.
             Self::Node if shell::which("node").is_some() => (&["npm"], "tests with the JavaScript SDKs"),
             Self::Node => (&["nodejs", "npm"], "tests with the JavaScript SDKs"),
+            // Fonts are only recommended by the package, and without one a page is a row of empty boxes.
+            Self::Chromium => {
+                (&["chromium", "fonts-noto-core", "fonts-noto-mono"], "journeys through the pages")
+            }
             Self::Git => (&["git", "tar", "xz-utils"], "the advisory snapshot"),
             Self::Compiler => (&["g++"], "libFuzzer"),
             Self::Wasm => (&[], "what runs in browsers"),
@@ -74,6 +84,11 @@ impl Need {
 }
 
 const WASM: &str = "wasm32-unknown-unknown";
+
+/// Names a browser that is not on the path.
+pub(crate) const CHROMIUM_VARIABLE: &str = "FREESIDE_CHROMIUM";
+/// What its program is called, here and there; `end2end/browser/lib/chromium.mjs` looks for the same.
+const CHROMIUM: [&str; 4] = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
 
 /// Debian's package makes and starts a cluster of its own unless this file says otherwise; ours is private.
 const NO_MAIN_CLUSTER: &str = "/etc/postgresql-common/createcluster.d/freeside.conf";

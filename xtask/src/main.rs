@@ -19,6 +19,7 @@ mod shell;
 mod sql;
 mod test;
 mod test_cluster;
+mod weigh;
 
 use std::process::ExitCode;
 

@@ -21,8 +21,11 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     shell::cargo(["build", "--workspace", "--locked", "--bin", "freeside"]).run()?;
 
     let binary = shell::built("freeside")?;
-    // The server refuses a variable that looks like its own and is not: xtask's stays here.
-    let server = shell::step(&binary, ["serve"]).args(arguments).without(advisories::VARIABLE);
+    // The server refuses a variable that looks like its own and is not: xtask's stay here.
+    let server = shell::step(&binary, ["serve"])
+        .args(arguments)
+        .without(advisories::VARIABLE)
+        .without(install::CHROMIUM_VARIABLE);
     let error = server.into_command().exec();
     Err(error).with_context(|| format!("cannot start {}", binary.display()))
 }

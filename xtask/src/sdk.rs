@@ -1,4 +1,5 @@
-//! The vendors' own SDKs, at pinned versions, for the tests that speak to the server with them.
+//! The vendors' own SDKs, at pinned versions, for the tests that speak to the server with them; and what drives a
+//! browser for those that look at its pages.
 //!
 //! Python's lie in an environment in the user's cache, JavaScript's beside their test. Each keeps a copy of the
 //! list it was made from: as long as that equals the list in the repository, nothing is installed.
@@ -10,7 +11,10 @@ use anyhow::Context as _;
 use crate::install::{self, Need};
 use crate::shell::{self, step};
 
-/// Makes or renews both where the repository has a list for them.
+/// The journeys through the pages.
+pub(crate) const BROWSER: &str = "end2end/browser";
+
+/// Makes or renews all of it where the repository has a list for them.
 pub(crate) fn setup() -> anyhow::Result<()> {
     python()?;
     node()
@@ -43,7 +47,8 @@ fn python() -> anyhow::Result<()> {
 }
 
 fn node() -> anyhow::Result<()> {
-    npm(&shell::root().join("end2end/sdk/node"))
+    npm(&shell::root().join("end2end/sdk/node"))?;
+    npm(&shell::root().join(BROWSER))
 }
 
 /// Installs what a folder's `package-lock.json` lists, beside it.

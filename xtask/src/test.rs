@@ -24,7 +24,7 @@ pub(crate) enum Length {
 
 /// Runs them all, those after a failure too. Whatever came of them, the sum is the last word.
 pub(crate) fn test(length: Length, arguments: &[String]) -> anyhow::Result<ExitCode> {
-    install::ensure(&[Need::Postgres, Need::Redis])?;
+    install::ensure(&[Need::Postgres, Need::Redis, Need::Chromium])?;
     sdk::setup()?;
     assets::build()?;
 

@@ -21,6 +21,7 @@ pub mod price;
 pub mod reports;
 pub mod sandbox;
 pub mod turn;
+pub mod wallet;
 
 use std::sync::Arc;
 

@@ -41,7 +41,7 @@ pub use review::{
 pub use start::{ORDERS_PER_HOUR, start};
 pub use status::{REVIEW_TEXT, Status};
 pub use stuck::{ReconcileError, StuckPayment, community_of_payment, reconcile, stuck};
-pub use view::{Coin, Coins, OrderView, PaymentView, view};
+pub use view::{Coin, Coins, OrderView, PaymentView, recent, view};
 
 /// The currency in which packs are priced.
 pub const PRICE_CURRENCY: &str = "usd";

@@ -7,6 +7,7 @@
 //! Deliberately absent: whether the nonce is ours (see [`crate::nonces`]), and delegation: resources are shown to the
 //! signer and mean nothing here.
 
+pub mod burner;
 mod message;
 mod signature;
 

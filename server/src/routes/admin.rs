@@ -12,6 +12,7 @@ pub(crate) mod caps;
 pub(crate) mod conservation;
 pub(crate) mod enforcement;
 pub(crate) mod grants;
+pub(crate) mod origins;
 pub(crate) mod payments;
 pub(crate) mod reviews;
 pub(crate) mod usage;

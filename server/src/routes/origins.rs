@@ -58,6 +58,11 @@ impl Origins {
         self.is_https
     }
 
+    /// Whether we are reached on this machine alone.
+    pub(crate) fn is_local(&self) -> bool {
+        self.is_local
+    }
+
     /// Whether browsers let a page of ours sign: over https, or on this machine.
     pub(crate) fn may_sign_in(&self) -> bool {
         self.is_https || self.is_local
@@ -78,6 +83,13 @@ impl Origins {
         let host = headers.get(HOST)?.to_str().ok()?;
         let scheme = if self.is_https { "https" } else { "http" };
         self.find(&format!("{scheme}://{host}")).filter(|_| self.site(headers) != Site::Foreign)
+    }
+
+    /// Whether the request was addressed to one of our own names.
+    pub(crate) fn are_asked(&self, headers: &HeaderMap) -> bool {
+        let scheme = if self.is_https { "https" } else { "http" };
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+        host.is_some_and(|host| self.find(&format!("{scheme}://{host}")).is_some())
     }
 
     /// Whose page asks.

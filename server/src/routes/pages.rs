@@ -4,14 +4,17 @@
 //! taken only from our own pages. Where a browser asks for something that is not there it gets a page, and any other
 //! caller the problem document that it can read. Deliberately absent: HTML (that is `app`), rules.
 
+mod account;
 pub(crate) mod admin;
 mod assets;
 mod developers;
+mod embed;
 mod form;
 mod own_path;
 mod reader;
 mod signin;
 mod theme;
+mod widget;
 
 use std::sync::LazyLock;
 
@@ -20,11 +23,14 @@ use axum::extract::rejection::PathRejection;
 use axum::response::Response;
 use serde_json::Value;
 
+pub(crate) use self::account::{end_sessions, page as own_account};
 pub(crate) use self::assets::file;
 pub(crate) use self::developers::{account, account_form, sign_up, sign_up_form};
+pub(crate) use self::embed::frame;
 pub(crate) use self::reader::Reader;
-pub(crate) use self::signin::sign_out;
+pub(crate) use self::signin::{sign_in, sign_out};
 pub(crate) use self::theme::choose as choose_theme;
+pub(crate) use self::widget::{current as loader, pinned as pinned_loader};
 use super::problem::Shape;
 use super::{openapi, problem};
 
@@ -38,6 +44,11 @@ pub(crate) async fn home(reader: Reader) -> Response {
 /// `/docs`
 pub(crate) async fn docs(reader: Reader) -> Response {
     reader.show(app::docs::page(reader.visit()))
+}
+
+/// `/docs/widget`
+pub(crate) async fn widget_guide(reader: Reader) -> Response {
+    reader.show(app::docs::widget(reader.visit()))
 }
 
 /// `/docs/api`

@@ -17,7 +17,7 @@ use super::cookies::Cookie;
 use super::exchange::Asked;
 use super::problem::{self, Shape};
 use super::siwe::{moment, unexpected};
-use super::{App, shared};
+use super::{App, sentences, shared};
 
 /// Who may call: a wallet, about its own.
 pub(crate) const ACCESS: Access = Access::Session;
@@ -115,10 +115,7 @@ pub(crate) async fn end(
     match ended {
         Ok(true) if id == Some(current.id) => signed_out(&app),
         Ok(true) => StatusCode::NO_CONTENT.into_response(),
-        Ok(false) => {
-            let detail = "The wallet has no such session. GET /api/v1/sessions lists those it has.";
-            problem::respond(Shape::not_found(detail), &asked)
-        }
+        Ok(false) => problem::respond(Shape::not_found(sentences::NO_SUCH_SESSION), &asked),
         Err(error) => problem::answer(unexpected(error), &asked),
     }
 }

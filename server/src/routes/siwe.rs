@@ -329,7 +329,7 @@ async fn sign_in(
 }
 
 /// `0x` and an even number of hexadecimal digits, bounded.
-fn bytes_of(signature: &str) -> Option<Vec<u8>> {
+pub(super) fn bytes_of(signature: &str) -> Option<Vec<u8>> {
     let digits = signature.strip_prefix("0x")?.as_bytes();
     if digits.is_empty() || digits.len() % 2 == 1 || digits.len() > 2 * siwe::MAX_SIGNATURE_BYTES {
         return None;

@@ -18,7 +18,7 @@ use types::Clock;
 use super::database::{self, Books, MIGRATOR};
 use super::payments::Payments;
 use crate::config::{self, Environment, Settings};
-use crate::routes::{self, AppState, Check, OperatorToken, SignIn, SignUp, Sockets};
+use crate::routes::{self, AppState, Burner, Check, OperatorToken, SignIn, SignUp, Sockets};
 
 /// The domain of this process and what keeps it alive.
 pub(crate) struct Core {
@@ -176,6 +176,10 @@ pub(crate) fn router(
         sign_up: match settings.environment {
             Environment::Development => SignUp::Anyone,
             Environment::Production => SignUp::WalletsOnly,
+        },
+        burner: match settings.environment {
+            Environment::Development => Burner::Offered,
+            Environment::Production => Burner::Absent,
         },
     })
 }

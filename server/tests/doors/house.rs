@@ -16,7 +16,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use pay::notice::IpnSecret;
 use pay::nowpayments::Client;
 use pay::simulator::{self, Running, Simulator};
-use server::routes::{AppState, Check, OperatorToken, SignIn, SignUp, Sockets, Timings, router};
+use server::routes::{AppState, Burner, Check, OperatorToken, SignIn, SignUp, Sockets, Timings, router};
 use server::serve::AgentView;
 use testing::postgres::TestDatabase;
 use time::OffsetDateTime;
@@ -156,6 +156,7 @@ impl House {
             tickets: tickets.clone(),
             sockets: sockets.clone(),
             sign_up: SignUp::Anyone,
+            burner: Burner::Absent,
         });
         let service = app.into_make_service_with_connect_info::<SocketAddr>();
         let front = front.tap_io(|stream| stream.set_nodelay(true).expect("a fresh socket"));

@@ -10,6 +10,7 @@ mod admin_wallets;
 mod agents;
 mod client;
 mod dialects;
+mod embed;
 mod house;
 mod keys;
 mod money;

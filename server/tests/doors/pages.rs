@@ -7,9 +7,10 @@ use crate::house::House;
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 /// Pages that anyone may read.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "/",
     "/docs",
+    "/docs/widget",
     "/docs/api",
     "/docs/api/openai",
     "/problems",

@@ -14,7 +14,8 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../end2end/sdk")
 }
 
-async fn run(command: &mut Command) {
+/// Runs it to its end and shows what it said; fails when it does.
+pub(crate) async fn run(command: &mut Command) {
     let shown = command.as_std().get_program().display().to_string();
     let output = command.output().await.unwrap_or_else(|error| panic!("{shown}: {error}"));
     let said =

@@ -9,6 +9,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::tree::{Node, Tag};
+use crate::words::is_of_word;
 
 /// How deep emphasis may lie in emphasis: far beyond sense, and far from the end of any stack.
 const MAX_NESTING: usize = 12;
@@ -40,7 +41,7 @@ impl Run {
     /// A run between two characters; the start and the end of the text count as spaces.
     pub(super) fn new(mark: char, length: usize, before: Option<char>, after: Option<char>) -> Self {
         let is_space = |c: Option<char>| c.is_none_or(char::is_whitespace);
-        let is_sign = |c: Option<char>| c.is_some_and(|c| !c.is_alphanumeric() && !c.is_whitespace());
+        let is_sign = |c: Option<char>| c.is_some_and(|c| !is_of_word(c) && !c.is_whitespace());
         let leans_right = !is_space(after) && (!is_sign(after) || is_space(before) || is_sign(before));
         let leans_left = !is_space(before) && (!is_sign(before) || is_space(after) || is_sign(after));
         let (can_open, can_close) = match mark {

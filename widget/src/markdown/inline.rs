@@ -12,6 +12,7 @@ use super::Ending;
 use super::delimiters::{self, Piece, Run};
 use super::link::Href;
 use super::tree::{Node, Tag};
+use crate::words::is_of_word;
 
 /// The longest paragraph that is looked into, in bytes; a longer one is shown as it is.
 const MAX_TEXT: usize = 32 * 1024;
@@ -97,12 +98,12 @@ impl<'t> Reader<'t> {
         let rest = self.rest();
         let first = c.len_utf8();
         // A word is taken whole, so that an address is only looked for at its start.
-        let is_letter = c.is_alphanumeric();
+        let is_letter = is_of_word(c);
         let more = rest[first..]
             .find(|c: char| {
                 "\\`*_~![]<&\n".contains(c)
                     || (matches!(c, 'h' | 'H') && !is_letter)
-                    || (is_letter && !c.is_alphanumeric())
+                    || (is_letter && !is_of_word(c))
             })
             .unwrap_or(rest.len() - first);
         self.text(&rest[..first + more]);
@@ -221,7 +222,7 @@ impl<'t> Reader<'t> {
         let rest = self.rest();
         let has_scheme =
             |scheme: &str| rest.get(..scheme.len()).is_some_and(|it| it.eq_ignore_ascii_case(scheme));
-        if self.before().is_some_and(char::is_alphanumeric)
+        if self.before().is_some_and(is_of_word)
             || !(has_scheme("https://") || has_scheme("http://"))
         {
             return false;

@@ -3,6 +3,8 @@
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 
+use crate::words::is_of_word;
+
 /// The longest address that becomes a link, in bytes: browsers and servers agree on about this much.
 const MAX_HREF: usize = 2048;
 
@@ -18,7 +20,7 @@ impl Href {
         if text.len() > MAX_HREF || !text.chars().all(is_plain) {
             return None;
         }
-        let has_host = |rest: &str| rest.starts_with(|c: char| c.is_alphanumeric() || c == '[');
+        let has_host = |rest: &str| rest.starts_with(|c: char| is_of_word(c) || c == '[');
         let lower = text.get(..8.min(text.floor_char_boundary(8)))?.to_ascii_lowercase();
         let is_allowed = if lower.starts_with("https://") {
             has_host(&text[8..])

@@ -335,8 +335,9 @@ impl Panel {
             let title = dom::document().title();
             let bare = title
                 .strip_prefix('(')
-                .and_then(|rest| rest.split_once(") "))
-                .map_or(title.as_str(), |(_, bare)| bare);
+                .and_then(|rest| rest.split_once(')'))
+                .and_then(|(_, bare)| bare.strip_prefix(' '))
+                .unwrap_or(&title);
             let title = if count > 0 { format!("({}) {bare}", words::badge(count)) } else { bare.to_owned() };
             dom::document().set_title(&title);
         }

@@ -9,6 +9,7 @@ use web_sys::{Element, HtmlTextAreaElement};
 use super::config::{Config, Mode};
 use super::dom::{self, add, add_text, icons, set};
 use crate::chat::Status;
+use crate::words;
 
 /// A frame has at most 4 KiB on the way to the server; what is around the message takes some of it.
 pub(super) const MESSAGE_BYTES: usize = 3_800;
@@ -200,7 +201,7 @@ pub(super) fn avatar(parent: &Element, config: &Config, class: &str) -> Element 
         set(&picture, "alt", "");
         set(&picture, "src", image);
     } else {
-        let letter: String = config.name.chars().find(|c| c.is_alphanumeric()).into_iter().collect();
+        let letter: String = config.name.chars().find(|c| words::is_of_word(*c)).into_iter().collect();
         avatar.set_text_content(Some(&letter));
     }
     avatar

@@ -81,6 +81,23 @@ pub(super) async fn order(connection: &mut PgConnection, id: OrderId) -> Result<
     .await
 }
 
+/// The latest orders of an account, the newest first.
+pub(super) async fn recent(
+    connection: &mut PgConnection,
+    key: AccountKey,
+    limit: i64,
+) -> Result<Vec<Order>, sqlx::Error> {
+    sqlx::query_as(
+        "select id, community_id, account_id, pack, price_amount, price_currency, credits, bonus, expires_days, created_at
+         from purchase_order where community_id = $1 and account_id = $2 order by created_at desc, id limit $3",
+    )
+    .bind(key.community.0)
+    .bind(key.account.0)
+    .bind(limit)
+    .fetch_all(connection)
+    .await
+}
+
 /// An order, locked until the transaction ends. The first lock of whatever changes one.
 pub(super) async fn lock_order(
     connection: &mut PgConnection,

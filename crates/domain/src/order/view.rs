@@ -91,6 +91,17 @@ pub async fn view(ctx: &Ctx, who: Payer, order: OrderId) -> Result<Option<OrderV
     Ok(Some(with_coins(ctx, &order, &payments).await))
 }
 
+/// The latest orders of an account, the newest first, without coins on offer. Asks nobody.
+pub async fn recent(ctx: &Ctx, who: Payer, limit: i64) -> Result<Vec<OrderView>, sqlx::Error> {
+    let mut connection = ctx.db.acquire().await?;
+    let mut views = Vec::new();
+    for order in store::recent(&mut connection, who.key, limit).await? {
+        let payments = store::payments(&mut connection, order.id).await?;
+        views.push(without_coins(&order, &payments));
+    }
+    Ok(views)
+}
+
 /// The view of rows that were read, with the coins on offer, for which the vendor may have to be asked.
 pub(super) async fn with_coins(ctx: &Ctx, order: &Order, rows: &[PaymentRow]) -> OrderView {
     let mut view = without_coins(order, rows);

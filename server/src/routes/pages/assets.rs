@@ -1,5 +1,6 @@
 //! `/assets/{file}`: stylesheet, font, icon, wasm. An address never changes what it holds.
 
+use app::assets::Asset;
 use axum::Extension;
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, Uri};
@@ -18,7 +19,12 @@ pub(crate) async fn file(Extension(asked): Extension<Asked>, uri: Uri, headers: 
             "There is no file of that name: its page was probably loaded before an update. Load it again.";
         return problem::answer(Fault::NotFound { message: message.to_owned() }, &asked);
     };
-    let compressed = asset.brotli.filter(|_| takes_brotli(&headers));
+    sent(asset, &headers)
+}
+
+/// A file, with what may be kept for ever said of it.
+pub(crate) fn sent(asset: &'static Asset, headers: &HeaderMap) -> Response {
+    let compressed = asset.brotli.filter(|_| takes_brotli(headers));
     let mut response = compressed.unwrap_or(asset.plain).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.kind));

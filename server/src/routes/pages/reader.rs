@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use domain::embed::Origin;
 use identity::Session;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
@@ -24,6 +25,8 @@ const NONCE_BYTES: usize = 16;
 /// A browser that came once by https comes by https for a year. Without subdomains: they are not ours to promise.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const EMBEDDER_POLICY: HeaderName = HeaderName::from_static("cross-origin-embedder-policy");
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 /// Somebody who looks at a page.
@@ -101,6 +104,18 @@ impl Reader {
         self.sent(StatusCode::OK, page, HeaderValue::from_static("no-store"))
     }
 
+    /// Sends the document of a frame that pages of `ancestors` may hold. Nothing may keep it: whose pages those are can
+    /// change from one answer to the next.
+    pub(crate) fn show_framed(&self, status: StatusCode, page: String, ancestors: &[Origin]) -> Response {
+        let mut response = self.sent(status, page, HeaderValue::from_static("no-store"));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, text(&policy(&self.visit.nonce, ancestors)));
+        // For pages that are isolated from others: those hold only frames that say they are, too.
+        headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+        headers.insert(EMBEDDER_POLICY, HeaderValue::from_static("require-corp"));
+        response
+    }
+
     fn sent(&self, status: StatusCode, page: String, keep: HeaderValue) -> Response {
         let mut response = (status, page).into_response();
         let headers = response.headers_mut();
@@ -139,7 +154,8 @@ async fn signed_in(app: &App, asked: &Asked, headers: &HeaderMap) -> Option<Arc<
 /// The content policy of a page that `ancestors` may frame; none: nobody may.
 ///
 /// Scripts run by nonce alone, styles come from our own files alone, and wasm may be compiled. No string becomes code.
-fn policy(nonce: &str, ancestors: &[&str]) -> String {
+fn policy(nonce: &str, ancestors: &[Origin]) -> String {
+    let ancestors: Vec<&str> = ancestors.iter().map(Origin::as_str).collect();
     let ancestors = if ancestors.is_empty() { "'none'".to_owned() } else { ancestors.join(" ") };
     format!(
         "default-src 'none'; script-src 'nonce-{nonce}' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; \
@@ -216,7 +232,8 @@ mod tests {
     #[test]
     fn a_policy_names_its_ancestors_or_nobody() {
         assert!(policy("n", &[]).ends_with("frame-ancestors 'none'"));
-        assert!(policy("n", &["https://a.example"]).ends_with("frame-ancestors https://a.example"));
+        let two = ["https://a.example", "http://localhost:1"].map(|text| Origin::parse(text).expect("an origin"));
+        assert!(policy("n", &two).ends_with("; frame-ancestors https://a.example http://localhost:1"));
         assert!(!policy("n", &[]).contains("unsafe-inline") && !policy("n", &[]).contains("'unsafe-eval'"));
     }
 }
