@@ -1,4 +1,4 @@
-//! The tasks behind the Makefile: install what is missing, run, test, check, bench, format, ask about SQL.
+//! The tasks behind the Makefile: install what is missing, run, test, check, bench, take pictures, format, ask about SQL.
 //!
 //! What always holds: a task prints what it does before it does it, and its exit code is the truth.
 //! When nothing is missing, nothing is installed and no package manager is called.
@@ -14,6 +14,7 @@ mod fuzz;
 mod install;
 mod mutants;
 mod run;
+mod screenshots;
 mod sdk;
 mod shell;
 mod sql;
@@ -62,6 +63,11 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Take pictures of every page into `docs/screenshots`
+    Screenshots {
+        /// Only these scenes
+        scenes: Vec<String>,
+    },
     /// Throw made-up input at every reader of foreign input
     Fuzz {
         /// For each target
@@ -99,6 +105,7 @@ fn main() -> ExitCode {
         Task::Check => check::check(),
         Task::Assets => assets::build(),
         Task::Bench { arguments } => bench::bench(&arguments),
+        Task::Screenshots { scenes } => screenshots::screenshots(&scenes),
         Task::Fuzz { seconds, targets } => fuzz::fuzz(seconds, &targets),
         Task::Mutants { packages, arguments } => mutants::mutants(&packages, &arguments),
         Task::Fmt => shell::cargo(["fmt", "--all"]).run(),

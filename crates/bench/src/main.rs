@@ -2,6 +2,7 @@
 //!
 //! Nothing here is a test: a busy machine makes a figure worse and nothing red.
 
+mod figure;
 mod ledger_bench;
 mod machine;
 mod page;
@@ -10,11 +11,15 @@ mod pauses;
 mod payments;
 mod summary;
 mod wal;
+mod web;
 
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "bench", about = "Measures the ledger alone, the whole path, payments and proof")]
+#[command(
+    name = "bench",
+    about = "Measures the ledger alone, the whole path, payments and proof, and the web"
+)]
 struct Arguments {
     #[command(subcommand)]
     what: What,
@@ -36,6 +41,12 @@ enum What {
     Path(path::Options),
     /// From notice to credits, and what it takes to prove the books.
     Payments(payments::Options),
+    /// Ten thousand idle sockets of the chat: memory, and the wait of those that speak.
+    Sockets(web::Options),
+    /// Pages a second, their p99 and their size.
+    Pages(web::Options),
+    /// Lighthouse's scores of the main pages.
+    Lighthouse(web::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -48,6 +59,9 @@ fn main() -> anyhow::Result<()> {
             What::Pauses => pauses::watch(),
             What::Path(options) => path::run(options).await.map(drop),
             What::Payments(options) => payments::run(options).await.map(drop),
+            What::Sockets(options) => web::run(&[web::Case::Sockets], &options).await.map(drop),
+            What::Pages(options) => web::run(&[web::Case::Pages], &options).await.map(drop),
+            What::Lighthouse(options) => web::run(&[web::Case::Lighthouse], &options).await.map(drop),
         }
     })
 }

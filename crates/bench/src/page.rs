@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser};
 
-use crate::ledger_bench::{self, Figure};
+use crate::figure::{Figure, TABLE, word};
+use crate::ledger_bench;
 use crate::path::report::{Report, Run};
-use crate::{machine, path, payments};
+use crate::{machine, path, payments, web};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -41,11 +42,15 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let arguments = ["ledger", "--seconds", &seconds, "--runs", &runs];
     let ledger_options = Defaults::<ledger_bench::Options>::parse_from(arguments).options;
     let figures = ledger_bench::run(ledger_options).await?;
-    std::fs::write(&options.page, page(&options, &figures, &report, &of_payments))?;
+    let web_options = Defaults::<web::Options>::parse_from(["web", "--seconds", &seconds]).options;
+    let of_web = web::run(&web::Case::ALL, &web_options).await?;
+    let text =
+        page(&options, &figures, &report) + &payments_section(&options, &of_payments) + &web_section(&of_web);
+    std::fs::write(&options.page, text)?;
     Ok(())
 }
 
-fn page(options: &Options, figures: &[Figure], report: &Report, of_payments: &payments::Report) -> String {
+fn page(options: &Options, figures: &[ledger_bench::Figure], report: &Report) -> String {
     let mut text = String::from(INTRODUCTION);
     let mut line = |words: String| {
         text.push_str(&words);
@@ -99,7 +104,6 @@ fn page(options: &Options, figures: &[Figure], report: &Report, of_payments: &pa
             word(promise.is_kept)
         ));
     }
-    text.push_str(&payments_section(options, of_payments));
     text
 }
 
@@ -109,16 +113,22 @@ fn payments_section(options: &Options, report: &payments::Report) -> String {
          Notices come on connections of their own to one `freeside serve` by an open-loop timetable, measured for {} s, and each\n\
          latency ends with the 2xx after the commit; then every account has exactly its packs and the books agree. All payers\n\
          are members of one community, whose book one payment at a time locks. Load before: {}.\n\n\
-         | what | figure | promised | |\n|---|--:|--:|---|\n",
+         {TABLE}",
         options.seconds, report.load_before
     );
-    for figure in &report.figures {
-        let limit = figure.limit.map_or(String::new(), |limit| format!("{limit:.0}"));
-        let kept = figure.is_kept().map_or("", word);
-        let value = payments::number(figure.value);
-        writeln!(text, "| {} | {value} | {limit} | {kept} |", figure.what)
-            .expect("writing to a String does not fail");
-    }
+    text.extend(report.figures.iter().map(Figure::row));
+    text
+}
+
+fn web_section(report: &web::Report) -> String {
+    let mut text = format!(
+        "\n## The web\n\n\
+         Sockets of `/ws/chat` that say nothing, opened from a thousand addresses, and then pings by an open-loop timetable, each of\n\
+         another socket. Pages are read on kept connections, again and again. Lighthouse looks as on a slow phone. Load before: {}.\n\n\
+         {TABLE}",
+        report.load_before
+    );
+    text.extend(report.figures.iter().map(Figure::row));
     text
 }
 
@@ -145,10 +155,6 @@ fn run_line(run: &Run) -> String {
 
 fn milliseconds(micros: u32) -> String {
     format!("{:.1}", f64::from(micros) / 1e3)
-}
-
-fn word(is_kept: bool) -> &'static str {
-    if is_kept { "kept" } else { "**missed**" }
 }
 
 const INTRODUCTION: &str = "\

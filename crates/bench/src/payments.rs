@@ -7,11 +7,11 @@
 mod notices;
 mod proof;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::figure::{Figure, say};
 use crate::machine;
 
 /// Checks of one notice that are averaged: about half a second.
@@ -43,67 +43,22 @@ pub(crate) struct Report {
     pub(crate) figures: Vec<Figure>,
 }
 
-/// One figure, and what is promised of it at most.
-#[derive(Serialize)]
-pub(crate) struct Figure {
-    pub(crate) what: String,
-    pub(crate) value: f64,
-    pub(crate) limit: Option<f64>,
-}
-
-impl Figure {
-    fn at_most(what: impl Into<String>, value: f64, limit: f64) -> Self {
-        Self { what: what.into(), value, limit: Some(limit) }
-    }
-
-    fn plain(what: impl Into<String>, value: f64) -> Self {
-        Self { what: what.into(), value, limit: None }
-    }
-
-    /// `None`: nothing is promised.
-    pub(crate) fn is_kept(&self) -> Option<bool> {
-        self.limit.map(|limit| self.value <= limit)
-    }
-}
-
 pub(crate) async fn run(options: Options) -> anyhow::Result<Report> {
     let load_before = machine::load_average();
     say(&format!("{}, load {load_before}", machine::name()))?;
     // First: memory that something else has freed before would hide what an export takes.
     let mut figures = proof::measure(&options.folder).await?;
-    figures.iter().try_for_each(|figure| say(&line(figure)))?;
+    figures.iter().try_for_each(|figure| say(&figure.line()))?;
     let check_us = pay::notice::time_per_notice(CHECKS).as_secs_f64() * 1e6;
     let check =
         Figure::at_most("check of a 2 KiB notice in its dearest form, µs", check_us, CHECK_AT_MOST_US);
     let mut of_notices = vec![check];
     of_notices.extend(notices::measure(&options).await?);
-    of_notices.iter().try_for_each(|figure| say(&line(figure)))?;
+    of_notices.iter().try_for_each(|figure| say(&figure.line()))?;
     figures.splice(0..0, of_notices);
     let report = Report { machine: machine::name(), load_before, figures };
     if let Some(file) = &options.json {
         std::fs::write(file, serde_json::to_vec_pretty(&report)?)?;
     }
     Ok(report)
-}
-
-fn line(figure: &Figure) -> String {
-    let (what, value) = (&figure.what, number(figure.value));
-    match (figure.limit, figure.is_kept()) {
-        (Some(limit), Some(true)) => format!("{what:75} {value:>10}  promised {limit:>6.0}  kept"),
-        (Some(limit), _) => format!("{what:75} {value:>10}  promised {limit:>6.0}  MISSED"),
-        (None, _) => format!("{what:75} {value:>10}"),
-    }
-}
-
-/// As many decimals as say something.
-pub(crate) fn number(figure: f64) -> String {
-    match figure.abs() {
-        less if less < 10.0 => format!("{figure:.2}"),
-        less if less < 1_000.0 => format!("{figure:.1}"),
-        _ => format!("{figure:.0}"),
-    }
-}
-
-fn say(text: &str) -> std::io::Result<()> {
-    writeln!(std::io::stdout().lock(), "{text}")
 }

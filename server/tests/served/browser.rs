@@ -32,6 +32,8 @@ macro_rules! journeys {
 }
 
 journeys! {
+    calm,
+    keyboard,
     pages_read,
     watched,
     widget_away,

@@ -23,7 +23,8 @@ use tokio::time::Instant;
 use types::{AccountId, Clock, CommunityId};
 use uuid::Uuid;
 
-use super::{Figure, Options};
+use super::Options;
+use crate::figure::Figure;
 use crate::path::service::{self, Service};
 use crate::path::upstream::Upstream;
 use crate::path::{DATABASE, check_durable};

@@ -14,7 +14,7 @@ use ledger::{AccountKey, Checker, verify};
 use sqlx::PgPool;
 use types::{AccountId, Clock, CommunityId};
 
-use super::Figure;
+use crate::figure::Figure;
 use crate::ledger_bench::{fill, migrate};
 use crate::path::cpu::{ratio, resident_kib};
 use crate::summary::median;
