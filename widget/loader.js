@@ -33,7 +33,7 @@ iframe{display:block;width:100%;height:100%;border:0}
   root.adoptedStyleSheets = [sheet];
   const panel = make("div", { class: "p", role: "dialog", "aria-label": "Chat", hidden: "" }, root);
   const button = make("button", { class: "b", type: "button", "aria-expanded": "false", "aria-label": "Open chat" }, root);
-  const svg = make("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, button, "", "2000/svg");
+  const svg = make("svg", { viewBox: "0 0 24 24" }, button, "", "2000/svg");
   const path = make("path", {}, svg, "", "2000/svg");
   const badge = make("span", { class: "n", hidden: "" }, button);
   const drawing = (open) => path.setAttribute("d", open ? "M6 9.5l6 6 6-6" : "M4 5h16v11.5h-8.5L7 20.5v-4H4z");
@@ -42,6 +42,7 @@ iframe{display:block;width:100%;height:100%;border:0}
   const watch = (ms) => {
     clearTimeout(timer);
     timer = setTimeout(() => {
+      wait?.remove();
       wait = make("div", { class: "w", role: "alert" }, panel, "The chat could not be loaded.");
       make("button", { type: "button" }, wait, "Try again").onclick = load;
       make("a", { href: `${home}/chat/${name.replace(":", "/")}`, target: "_blank", rel: "noopener" }, wait, "Open in a tab");

@@ -67,6 +67,7 @@ async fn every_page_is_guarded_and_leads_only_to_places_that_exist() {
             "{path}"
         );
         assert_eq!(text.matches("<h1").count(), 1, "{path}");
+        assert!(text.matches("type=\"module\"").count() <= 1, "{path} runs more than what is weighed");
         assert!(text.contains("<html lang=\"en\"") && text.contains("<main id=\"main\""), "{path}");
         for address in each(&text, "href=\"").chain(each(&text, "src=\"")) {
             let (page, place) = address.split_once('#').unwrap_or((address, ""));
