@@ -68,7 +68,7 @@ pub fn list(visit: &Visit, communities: Vec<Community>) -> String {
                 <p class="lead">"Spending, limits, routing and the books of each, read live."</p>
             </header>
             {body}
-            <p class="small quiet after"><a href="/docs#administer">"How administering works"</a></p>
+            <p class="small quiet after"><a href="/docs/administer">"How administering works"</a></p>
         </div>
     };
     shell::page(visit, head, page)
@@ -87,7 +87,7 @@ pub fn sign_in(visit: &Visit) -> String {
             </header>
             <p class="actions">
                 <a class="button" href=way>"Sign in with a wallet"</a>
-                <a href="/docs#administer">"How administering works"</a>
+                <a href="/docs/administer">"How administering works"</a>
             </p>
         </div>
     };

@@ -121,7 +121,12 @@ pub fn frame(frame: Frame) -> Option<String> {
 
 /// Why there is no panel. `host`: the page around, which is told that this has arrived.
 #[must_use]
-pub fn refused(refused: &Refused, host: Option<String>, theme: Option<&'static str>, nonce: String) -> String {
+pub fn refused(
+    refused: &Refused,
+    host: Option<String>,
+    theme: Option<&'static str>,
+    nonce: String,
+) -> String {
     let (title, detail) = refused.words();
     let guide = matches!(refused, Refused::NoHost | Refused::NoAgent | Refused::HostNotAllowed)
         .then(|| view! { <a class="fs-small" href="/docs/widget" target="_blank" rel="noopener">"How to embed it"</a> });
@@ -216,6 +221,8 @@ mod tests {
         let page = refused(&Refused::HostNotAllowed, host, None, "n".to_owned());
         assert!(page.contains("data-host=\"https://shop.example\"") && page.contains("data-do=\"close\""));
         let page = refused(&Refused::NoHost, None, Some("dark"), "n".to_owned());
-        assert!(!page.contains("data-host") && !page.contains("<button") && page.contains("data-theme=\"dark\""));
+        assert!(
+            !page.contains("data-host") && !page.contains("<button") && page.contains("data-theme=\"dark\"")
+        );
     }
 }

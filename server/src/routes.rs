@@ -230,6 +230,7 @@ fn table() -> Vec<Row> {
         row(Method::GET,    "/openapi.json",                   Yes, Anyone,             get(openapi::json)),
         row(Method::GET,    "/",                               No,  Anyone,             get(pages::home)),
         row(Method::GET,    "/docs",                           No,  Anyone,             get(pages::docs)),
+        row(Method::GET,    "/docs/administer",                No,  Anyone,             get(pages::administer_guide)),
         row(Method::GET,    "/docs/widget",                    No,  Anyone,             get(pages::widget_guide)),
         row(Method::GET,    "/docs/api",                       No,  Anyone,             get(pages::api)),
         row(Method::GET,    "/docs/api/{group}",               No,  Anyone,             get(pages::api_group)),

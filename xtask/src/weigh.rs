@@ -20,11 +20,7 @@ const LOADS: &[Load] = &[
     // In front of somebody else's page, for every visitor: two packets.
     Load { what: "loader", files: &["loader.js"], bytes_at_most: 2 * 1024 },
     // At the first opening: the whole chat, with wallets and markdown.
-    Load {
-        what: "panel",
-        files: &["widget_bg.wasm", "widget.js", "panel.css"],
-        bytes_at_most: 60 * 1024,
-    },
+    Load { what: "panel", files: &["widget_bg.wasm", "widget.js", "panel.css"], bytes_at_most: 60 * 1024 },
     // A page of ours runs one module: the panel, or its islands.
     Load { what: "islands", files: &["frontend_bg.wasm", "frontend.js"], bytes_at_most: 70 * 1024 },
 ];

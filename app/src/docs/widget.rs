@@ -70,10 +70,18 @@ fn line(url: &str) -> impl IntoView + use<> {
 
 fn attributes() -> impl IntoView {
     let rows = [
-        ("data-agent", "demo:1", "Which agent. Needed. A number alone is a token of this server\u{2019}s own collection; data-token-id is another name for it."),
+        (
+            "data-agent",
+            "demo:1",
+            "Which agent. Needed. A number alone is a token of this server\u{2019}s own collection; data-token-id is another name for it.",
+        ),
         ("data-theme", "light, dark", "Left out: as the visitor\u{2019}s system has it."),
         ("data-position", "left, right", "In which corner the button stands. Left out: right."),
-        ("data-accent", "#7a3fb0", "A colour instead of the agent\u{2019}s own. It is made readable in both themes."),
+        (
+            "data-accent",
+            "#7a3fb0",
+            "A colour instead of the agent\u{2019}s own. It is made readable in both themes.",
+        ),
     ];
     let rows: Vec<_> = rows
         .into_iter()

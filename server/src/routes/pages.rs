@@ -46,6 +46,11 @@ pub(crate) async fn docs(reader: Reader) -> Response {
     reader.show(app::docs::page(reader.visit()))
 }
 
+/// `/docs/administer`
+pub(crate) async fn administer_guide(reader: Reader) -> Response {
+    reader.show(app::docs::administer(reader.visit()))
+}
+
 /// `/docs/widget`
 pub(crate) async fn widget_guide(reader: Reader) -> Response {
     reader.show(app::docs::widget(reader.visit()))

@@ -19,8 +19,7 @@ pub(crate) const SESSION_NOT_FRESH: &str =
 pub(crate) const SESSION_BAD: &str = "This is not a session of ours. Sign in again.";
 pub(crate) const SESSION_ELSEWHERE: &str =
     "The session was made for another page's origin and works there alone. Sign in from this page.";
-pub(crate) const NO_SUCH_SESSION: &str =
-    "The wallet has no such session, or it has ended. GET /api/v1/sessions and the page /account list those it has.";
+pub(crate) const NO_SUCH_SESSION: &str = "The wallet has no such session, or it has ended. GET /api/v1/sessions and the page /account list those it has.";
 pub(crate) const FROZEN: &str = "The account is frozen while its books are checked. Nothing is lost; ask the operator, who has been told.";
 pub(crate) const UNAVAILABLE: &str =
     "Inference temporarily unavailable. Nothing was charged; try again in a moment.";

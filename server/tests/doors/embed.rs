@@ -60,9 +60,16 @@ async fn a_frame_is_for_the_pages_of_its_communitys_list_and_no_other() {
         assert!(page.contains(part), "{part}: {page}");
     }
     assert!(!page.contains("data-signed-in") && !page.contains(" style=") && !page.contains("<script>"));
-    for address in page.split(" src=\"").chain(page.split("stylesheet\" href=\"")).filter(|rest| rest.starts_with("/assets/")) {
+    for address in page
+        .split(" src=\"")
+        .chain(page.split("stylesheet\" href=\""))
+        .filter(|rest| rest.starts_with("/assets/"))
+    {
         let address = address.split('"').next().expect("closed");
-        assert_eq!(house.get(address).send().await.header("cache-control"), "public, max-age=31536000, immutable");
+        assert_eq!(
+            house.get(address).send().await.header("cache-control"),
+            "public, max-age=31536000, immutable"
+        );
     }
     assert_eq!(page.matches("/assets/").count(), page.matches("integrity=\"sha384-").count());
 
@@ -73,7 +80,11 @@ async fn a_frame_is_for_the_pages_of_its_communitys_list_and_no_other() {
 
     embed::forget(&house.ctx, community, &origin(SHOP), BY).await.expect("forgotten");
     let reply = house.frame("agent=demo:1&host=https://shop.example").await;
-    assert_eq!((reply.status.as_u16(), ancestors(&reply).as_str()), (403, SHOP), "the next opening is refused");
+    assert_eq!(
+        (reply.status.as_u16(), ancestors(&reply).as_str()),
+        (403, SHOP),
+        "the next opening is refused"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -83,24 +94,42 @@ async fn a_refusal_is_shown_by_the_page_that_asked_and_says_why() {
     for (query, status, whose, words) in [
         ("agent=demo:1&host=https://other.example", 403, "https://other.example", "may not show the chat"),
         ("agent=demo:1&host=http://shop.example", 403, "http://shop.example", "may not show the chat"),
-        ("agent=demo:1&host=https://www.shop.example", 403, "https://www.shop.example", "may not show the chat"),
+        (
+            "agent=demo:1&host=https://www.shop.example",
+            403,
+            "https://www.shop.example",
+            "may not show the chat",
+        ),
         ("agent=demo:99&host=https://shop.example", 404, SHOP, "no such agent"),
         ("agent=&host=https://shop.example", 404, SHOP, "no such agent"),
         ("agent=%3Cb%3E:1&host=https://shop.example", 404, SHOP, "no such agent"),
         ("agent=demo:1", 400, "'none'", "belongs in a frame"),
         ("agent=demo:1&host=*", 400, "'none'", "belongs in a frame"),
         ("agent=demo:1&host=https://*.shop.example", 400, "'none'", "belongs in a frame"),
-        ("agent=demo:1&host=https://shop.example%20https://evil.example", 400, "'none'", "belongs in a frame"),
+        (
+            "agent=demo:1&host=https://shop.example%20https://evil.example",
+            400,
+            "'none'",
+            "belongs in a frame",
+        ),
         ("agent=demo:1&host=https://shop.example%3B%20script-src%20*", 400, "'none'", "belongs in a frame"),
         ("agent=demo:1&host=https://shop.example%0D%0Aset-cookie:a", 400, "'none'", "belongs in a frame"),
-        ("agent=demo:1&host=https://shop.example&host=https://evil.example", 400, "'none'", "belongs in a frame"),
+        (
+            "agent=demo:1&host=https://shop.example&host=https://evil.example",
+            400,
+            "'none'",
+            "belongs in a frame",
+        ),
         ("agent=demo:1&host=null", 400, "'none'", "belongs in a frame"),
     ] {
         let reply = house.frame(query).await;
         assert_eq!((reply.status.as_u16(), ancestors(&reply).as_str()), (status, whose), "{query}");
         assert_eq!(reply.header("cache-control"), "no-store", "{query}");
         let page = reply.text();
-        assert!(page.contains(words) && !page.contains("data-freeside") && !page.contains("<b>"), "{query}: {page}");
+        assert!(
+            page.contains(words) && !page.contains("data-freeside") && !page.contains("<b>"),
+            "{query}: {page}"
+        );
     }
     let db = &house.database.pool;
     set(db, &house.ctx.clock, Flag::WebChat, Turn::Off, "a test", "to see").await.expect("switched");
@@ -149,13 +178,25 @@ async fn an_admin_keeps_the_list_of_its_own_community() {
     assert!(reply.json()["origins"][0]["added_by"].as_str().is_some_and(|who| who.starts_with("key:")));
     let reply = put(json!({"origins": [SHOP, "https://blog.example"], "reason": "moved"}), OPERATOR).await;
     assert_eq!(list(&reply), ["https://blog.example", SHOP]);
-    assert!(reply.json()["origins"][1]["added_by"].as_str().is_some_and(|who| who.starts_with("key:")), "kept");
+    assert!(
+        reply.json()["origins"][1]["added_by"].as_str().is_some_and(|who| who.starts_with("key:")),
+        "kept"
+    );
 
     let deeds = house.get(&format!("/api/v1/admin/community/{}/actions", payer.key.community)).key(&admin);
     let deeds = deeds.send().await.json();
-    let deeds: Vec<_> = deeds["actions"].as_array().expect("a record").iter().map(|deed| {
-        format!("{} {}", deed["what"].as_str().expect("a word"), deed["target"].as_str().expect("a target"))
-    }).collect();
+    let deeds: Vec<_> = deeds["actions"]
+        .as_array()
+        .expect("a record")
+        .iter()
+        .map(|deed| {
+            format!(
+                "{} {}",
+                deed["what"].as_str().expect("a word"),
+                deed["target"].as_str().expect("a target")
+            )
+        })
+        .collect();
     assert_eq!(deeds.len(), 4, "{deeds:?}");
     for deed in ["embed.allow https://shop.example", "embed.forget http://localhost:5173"] {
         assert_eq!(deeds.iter().filter(|done| *done == deed).count(), 1, "{deeds:?}");
@@ -222,7 +263,8 @@ async fn the_loader_is_asked_about_again_or_pinned_for_ever() {
     assert_eq!(reply.header("cross-origin-resource-policy"), "cross-origin");
     assert_eq!(reply.header("content-type"), "text/javascript; charset=utf-8");
     let tag = reply.header("etag").to_owned();
-    let again = house.get("/widget/v1/widget.js").header("accept-encoding", "br").header("if-none-match", &tag);
+    let again =
+        house.get("/widget/v1/widget.js").header("accept-encoding", "br").header("if-none-match", &tag);
     let again = again.send().await;
     assert_eq!((again.status.as_u16(), again.bytes.len(), again.header("etag")), (304, 0, tag.as_str()));
     let plain = house.get("/widget/v1/widget.js").header("if-none-match", &tag).send().await;

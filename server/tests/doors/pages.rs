@@ -7,10 +7,12 @@ use crate::house::House;
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 /// Pages that anyone may read.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 12] = [
     "/",
     "/docs",
     "/docs/widget",
+    "/docs/administer",
+    "/admin",
     "/docs/api",
     "/docs/api/openai",
     "/problems",

@@ -222,9 +222,7 @@ impl<'t> Reader<'t> {
         let rest = self.rest();
         let has_scheme =
             |scheme: &str| rest.get(..scheme.len()).is_some_and(|it| it.eq_ignore_ascii_case(scheme));
-        if self.before().is_some_and(is_of_word)
-            || !(has_scheme("https://") || has_scheme("http://"))
-        {
+        if self.before().is_some_and(is_of_word) || !(has_scheme("https://") || has_scheme("http://")) {
             return false;
         }
         let end = rest.find(|c: char| c.is_whitespace() || "<>\"`[]|*\\".contains(c)).unwrap_or(rest.len());

@@ -150,14 +150,18 @@ fn answer(app: &App, community: CommunityId, list: Vec<Allowed>) -> OriginsAnswe
 /// The list of a body; a refusal names the entry and says what would be right.
 fn origins(raw: Field<'_>) -> Result<Vec<Origin>, Fault> {
     let raw = raw.ok_or_else(|| {
-        Fault::field("origins", "This has to be an array of origins such as \"https://shop.example\"; [] allows nobody.")
+        Fault::field(
+            "origins",
+            "This has to be an array of origins such as \"https://shop.example\"; [] allows nobody.",
+        )
     })?;
     let entries = fields::list::<ORIGINS_AT_MOST>("origins", raw)?;
     let mut all = Vec::with_capacity(entries.len());
     for (place, entry) in entries.into_iter().enumerate() {
         let name = format!("origins[{place}]");
         let text = fields::text(&name, entry)?;
-        let origin = Origin::parse(&text).map_err(|fault| Fault::field(&name, sentence(&fault.to_string())))?;
+        let origin =
+            Origin::parse(&text).map_err(|fault| Fault::field(&name, sentence(&fault.to_string())))?;
         if !all.contains(&origin) {
             all.push(origin);
         }

@@ -232,7 +232,8 @@ mod tests {
     #[test]
     fn a_policy_names_its_ancestors_or_nobody() {
         assert!(policy("n", &[]).ends_with("frame-ancestors 'none'"));
-        let two = ["https://a.example", "http://localhost:1"].map(|text| Origin::parse(text).expect("an origin"));
+        let two =
+            ["https://a.example", "http://localhost:1"].map(|text| Origin::parse(text).expect("an origin"));
         assert!(policy("n", &two).ends_with("; frame-ancestors https://a.example http://localhost:1"));
         assert!(!policy("n", &[]).contains("unsafe-inline") && !policy("n", &[]).contains("'unsafe-eval'"));
     }

@@ -60,7 +60,9 @@ fn missing(asked: &Asked) -> Response {
             asset.hash(),
             asset.integrity
         ),
-        None => "This server was built without what browsers run. Build it with `cargo xtask assets`.".to_owned(),
+        None => {
+            "This server was built without what browsers run. Build it with `cargo xtask assets`.".to_owned()
+        }
     };
     for_everyone(problem::answer(Fault::NotFound { message }, asked))
 }
