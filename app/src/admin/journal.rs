@@ -59,7 +59,7 @@ pub fn journal(visit: &Visit, look: &Look, journal: Journal) -> String {
             "No line matches. Widen the days, or clear the filter; a community\u{2019}s first line is its first credit.",
         )
     } else {
-        list(rows).into_any()
+        list(rows, &path).into_any()
     };
     let body = view! {
         <section class="figures" aria-labelledby="lines">
@@ -73,15 +73,16 @@ pub fn journal(visit: &Visit, look: &Look, journal: Journal) -> String {
     frame::page(visit, look, Tab::Journal, lead, body.into_any())
 }
 
-fn list(rows: Vec<JournalRow>) -> impl IntoView {
+fn list(rows: Vec<JournalRow>, path: &str) -> impl IntoView + use<> {
     let rows = rows.into_iter().map(|row| {
         let JournalRow { seq, at, operation, account, wallet, pool, amount, balance, hash } = row;
+        let own = format!("{path}?account={account}");
         vec![
             Cell::Head(grouped(seq)),
             Cell::Time(at),
             Cell::Text(operation.replace('_', " ")),
-            Cell::Text(account),
-            wallet.map_or_else(|| Cell::Text("no wallet".to_owned()), Cell::Code),
+            Cell::View(view! { <a href=own>{account}</a> }.into_any()),
+            Cell::Wallet(wallet),
             Cell::Text(pool.unwrap_or("none").to_owned()),
             Cell::Number(dollars(amount)),
             Cell::Number(dollars(balance)),

@@ -47,13 +47,13 @@ pub struct Routing {
 /// Every word of the engine's, and what it means.
 pub(super) const REASONS: [(&str, &str); 8] = [
     ("requested", "as asked for"),
-    ("default", "nothing was asked for: the usual pool of the asker\u{2019}s tier"),
-    ("affinity", "nothing was asked for: the pool that the agent takes to most, among those allowed"),
-    ("forbidden_pool", "the pool asked for is above the asker\u{2019}s tier: its usual pool instead"),
-    ("forbidden_model", "the model asked for is above the asker\u{2019}s tier: its usual pool instead"),
-    ("unknown_model", "the engine does not know the model asked for: the usual pool instead"),
-    ("model_off", "the model asked for is switched off: another of its pool"),
-    ("fallback", "the first model failed before its first word: the next of its pool"),
+    ("default", "left to us: the usual pool of the asker\u{2019}s tier"),
+    ("affinity", "left to us: the agent\u{2019}s favourite of the allowed pools"),
+    ("forbidden_pool", "that pool is above the asker\u{2019}s tier: its usual one"),
+    ("forbidden_model", "that model is above the asker\u{2019}s tier: its usual pool"),
+    ("unknown_model", "the engine does not know that model: the usual pool"),
+    ("model_off", "that model is switched off: another of its pool"),
+    ("fallback", "the first model failed before a word: the next of its pool"),
 ];
 
 /// The word as a sentence; one of a later version stands as it is.
@@ -136,11 +136,11 @@ fn list(decisions: Vec<DecisionRow>) -> impl IntoView {
         vec![
             Cell::Time(at),
             agent.map_or_else(|| Cell::Text("none".to_owned()), Cell::Code),
-            Cell::Code(asked),
+            Cell::Text(asked),
             Cell::Text(requested.unwrap_or("left to us").to_owned()),
             Cell::View(view! { <span class=badge>{actual}</span> }.into_any()),
             Cell::Code(model),
-            Cell::Text(in_words(&reason)),
+            Cell::Words(in_words(&reason)),
             Cell::Number(dollars(cost)),
         ]
     });

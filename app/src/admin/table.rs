@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use types::MicroUsd;
 
 use super::frame::time;
+use crate::parts;
 
 /// What a cell holds.
 pub(super) enum Cell {
@@ -11,8 +12,12 @@ pub(super) enum Cell {
     Head(String),
     /// Words.
     Text(String),
+    /// A sentence, which wants some room.
+    Words(String),
     /// Something to be copied.
     Code(String),
+    /// A wallet, as people compare it; its whole address where a pointer rests.
+    Wallet(Option<String>),
     /// A figure.
     Number(String),
     /// A moment, RFC 3339.
@@ -69,6 +74,12 @@ fn cell(cell: Cell) -> AnyView {
     match cell {
         Cell::Head(text) => view! { <th scope="row">{text}</th> }.into_any(),
         Cell::Text(text) => view! { <td>{text}</td> }.into_any(),
+        Cell::Words(text) => view! { <td class="words">{text}</td> }.into_any(),
+        Cell::Wallet(None) => view! { <td>"no wallet"</td> }.into_any(),
+        Cell::Wallet(Some(wallet)) => {
+            let short = wallet.parse().map_or_else(|_| wallet.clone(), parts::short);
+            view! { <td><code title=wallet>{short}</code></td> }.into_any()
+        }
         Cell::Code(text) => view! { <td><code>{text}</code></td> }.into_any(),
         Cell::Number(text) => view! { <td class="number">{text}</td> }.into_any(),
         Cell::Time(at) => view! { <td class="when">{time(&at)}</td> }.into_any(),

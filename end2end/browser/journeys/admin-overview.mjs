@@ -57,7 +57,7 @@ export async function run({ base, api, open, signIn, axe, check, expectTrouble, 
 
   // The reason of a decision stands in words, and a filter in the address.
   await page.goto("/admin/demo/routing");
-  check((await page.locator("main").innerText()).includes("the pool that the agent takes to most"), "a reason in words");
+  check((await page.locator("main").innerText()).includes("favourite of the allowed pools"), "a reason in words");
   await page.locator("#pool").selectOption("cheap");
   await page.getByRole("button", { name: "Show" }).click();
   await page.waitForURL(/pool=cheap/);

@@ -162,7 +162,7 @@ async fn the_ledger_shows_what_its_download_holds() {
     assert_eq!(narrowed.matches("<th scope=\"row\">").count(), 1);
     let why = admin.look(&place(&payer, "/routing")).await.text();
     assert!(
-        why.contains("the pool asked for is above the asker\u{2019}s tier") && why.contains("status warm")
+        why.contains("that pool is above the asker\u{2019}s tier") && why.contains("status warm")
     );
 }
 
