@@ -161,9 +161,7 @@ async fn the_ledger_shows_what_its_download_holds() {
     assert!(narrowed.contains("cannot be a chain") && narrowed.contains("pool=cheap&amp;format=jsonl"));
     assert_eq!(narrowed.matches("<th scope=\"row\">").count(), 1);
     let why = admin.look(&place(&payer, "/routing")).await.text();
-    assert!(
-        why.contains("that pool is above the asker\u{2019}s tier") && why.contains("status warm")
-    );
+    assert!(why.contains("that pool is above the asker\u{2019}s tier") && why.contains("status warm"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -225,3 +225,17 @@ async fn every_decision_is_told_with_what_was_asked_what_answered_and_why() {
         assert_eq!(house.get(&path).key(&admin).send().await.status, 400, "{bad}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wallet_that_signs_up_administers_the_community_that_this_makes() {
+    let house = House::open().await;
+    let mut browser = Browser::new(&house);
+    browser.sign_in(&Signer::number(1)).await;
+    let made = browser.post("/api/v1/developers/register", &json!({"name": "Ada"})).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let community = made.json()["community_id"].as_str().expect("an id").to_owned();
+    assert_eq!(browser.get(&format!("/api/v1/admin/community/{community}/usage")).await.status, 200);
+    let other = house.post("/api/v1/developers/register", &json!({"name": "Bob"})).send().await.json();
+    let community = other["community_id"].as_str().expect("an id").to_owned();
+    assert_eq!(browser.get(&format!("/api/v1/admin/community/{community}/usage")).await.status, 404);
+}
