@@ -91,8 +91,29 @@ pub fn caps(visit: &Visit, look: &Look, caps: Caps) -> String {
     frame::page(visit, look, Tab::Caps, lead, body.into_any())
 }
 
+/// `2026-01` as January 2026.
+fn named(month: &str) -> String {
+    const MONTHS: [&str; 12] = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    let (year, number) = month.split_once('-').unwrap_or((month, ""));
+    let name = number.parse::<usize>().ok().and_then(|number| MONTHS.get(number.checked_sub(1)?));
+    name.map_or_else(|| month.to_owned(), |name| format!("{name} {year}"))
+}
+
 fn community(month: &str, cap: Cap) -> impl IntoView + use<> {
-    let title = format!("The community in {month}");
+    let title = format!("The community in {}", named(month));
     let said = match cap.limit {
         Some(limit) => {
             let (used, warning) = (cap.used(), soft(limit));
@@ -254,6 +275,15 @@ mod tests {
         assert!(over.contains("&lt;0x&gt;") && over.contains("?cursor=9"));
         let none = shown(5, None, form());
         assert!(none.contains("There is no cap") && none.contains("No account has a cap"));
+    }
+
+    #[test]
+    fn a_month_has_its_name() {
+        assert_eq!((named("2026-01"), named("2026-12")), ("January 2026".into(), "December 2026".into()));
+        assert_eq!(
+            (named("2026-13"), named("2026-00"), named("x")),
+            ("2026-13".into(), "2026-00".into(), "x".into())
+        );
     }
 
     #[test]

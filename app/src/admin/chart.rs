@@ -91,7 +91,7 @@ pub(super) fn gauge(label: String, spent: MicroUsd, held: MicroUsd, limit: Micro
             <rect class="whole" width="100" height="10"></rect>
             <rect class="held" width=both.to_string() height="10"></rect>
             <rect width=spent.to_string() height="10"></rect>
-            <rect class="mark" x="80" width="0.4" height="10"></rect>
+            <rect class="soft" x="80" width="0.4" height="10"></rect>
         </svg>
     }
 }

@@ -97,17 +97,17 @@ pub struct UserSpend {
 
 /// The page.
 #[must_use]
-pub fn overview(visit: &Visit, look: &Look, overview: Overview) -> String {
+pub fn overview(visit: &Visit, look: &Look, overview: &Overview) -> String {
     let lead = "What the community has, how long it lasts at today\u{2019}s pace, and where it goes.";
     let body = view! {
         <div class="pair">
-            {balance(&overview)}
+            {balance(overview)}
             {lasts(&overview.burn)}
         </div>
-        {spend(look, &overview)}
+        {spend(look, overview)}
         <div class="pair">
-            {cap(look, &overview)}
-            {books(look, &overview)}
+            {cap(look, overview)}
+            {books(look, overview)}
         </div>
     };
     frame::page(visit, look, Tab::Overview, lead, body.into_any())
@@ -356,7 +356,7 @@ mod tests {
             checked: Some(("2026-01-31T11:59:50Z".into(), 10)),
         };
         change(&mut told);
-        overview(&visit("/admin/demo"), &look(), told)
+        overview(&visit("/admin/demo"), &look(), &told)
     }
 
     #[test]

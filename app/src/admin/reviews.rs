@@ -94,7 +94,7 @@ fn list(path: &str, items: Vec<ReviewRow>) -> impl IntoView + use<> {
         let ReviewRow { id, kind, payment, detail, opened_at, closed } = item;
         let what = if detail.is_empty() { in_words(kind) } else { format!("{}: {detail}", in_words(kind)) };
         let decide = match closed {
-            Some(closed) => Cell::Text(closed),
+            Some(closed) => Cell::Named(closed),
             None => Cell::View(decide(&path, &id, kind)),
         };
         vec![Cell::Head(id), Cell::Time(opened_at), Cell::Text(what), Cell::Code(payment), decide]

@@ -97,7 +97,7 @@ fn of_admins(path: &str, admins: Vec<AdminRow>, (value, error): Given) -> impl I
                 let fields = vec![("do", "remove-admin".to_owned()), ("wallet", wallet.clone())];
                 Cell::View(ask(path, &format!("admin-{place}"), "Remove", &wallet, fields, ().into_any()))
             };
-            vec![Cell::Code(wallet), Cell::Text(added_by), Cell::Time(at), remove]
+            vec![Cell::Code(wallet), Cell::Named(added_by), Cell::Time(at), remove]
         })
         .collect();
     let columns =
@@ -130,7 +130,7 @@ fn of_origins(path: &str, origins: Vec<OriginRow>, (value, error): Given) -> imp
             .map(|(place, OriginRow { origin, added_by, at })| {
                 let fields = vec![("do", "forget-origin".to_owned()), ("origin", origin.clone())];
                 let remove = ask(path, &format!("origin-{place}"), "Remove", &origin, fields, ().into_any());
-                vec![Cell::Code(origin), Cell::Text(added_by), Cell::Time(at), Cell::View(remove)]
+                vec![Cell::Code(origin), Cell::Named(added_by), Cell::Time(at), Cell::View(remove)]
             })
             .collect();
         let columns = [
@@ -163,7 +163,7 @@ fn of_deeds(deeds: Vec<DeedRow>) -> AnyView {
         );
     }
     let rows = deeds.into_iter().map(|DeedRow { at, who, what, target, reason }| {
-        vec![Cell::Time(at), Cell::Code(who), Cell::Text(what), Cell::Text(target), Cell::Text(reason)]
+        vec![Cell::Time(at), Cell::Named(who), Cell::Text(what), Cell::Named(target), Cell::Words(reason)]
     });
     let columns = [
         Column::Words("Time"),

@@ -20,6 +20,8 @@ pub(super) enum Cell {
     Wallet(Option<String>),
     /// A figure.
     Number(String),
+    /// Words that may name wallets; they stand short, and whole where a pointer rests.
+    Named(String),
     /// A moment, RFC 3339.
     Time(String),
     /// Anything else.
@@ -81,10 +83,32 @@ fn cell(cell: Cell) -> AnyView {
             view! { <td><code title=wallet>{short}</code></td> }.into_any()
         }
         Cell::Code(text) => view! { <td><code>{text}</code></td> }.into_any(),
+        Cell::Named(text) => {
+            let short = shortened(&text);
+            view! { <td title=text>{short}</td> }.into_any()
+        }
         Cell::Number(text) => view! { <td class="number">{text}</td> }.into_any(),
         Cell::Time(at) => view! { <td class="when">{time(&at)}</td> }.into_any(),
         Cell::View(view) => view! { <td>{view}</td> }.into_any(),
     }
+}
+
+/// A text with its wallets' addresses as people compare them.
+pub(super) fn shortened(text: &str) -> String {
+    const DIGITS: usize = 40;
+    let mut pieces = text.split("0x");
+    let mut short = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let address = piece.get(..DIGITS).and_then(|digits| format!("0x{digits}").parse().ok());
+        if let Some(address) = address {
+            short.push_str(&parts::short(address));
+            short.push_str(&piece[DIGITS..]);
+        } else {
+            short.push_str("0x");
+            short.push_str(piece);
+        }
+    }
+    short
 }
 
 /// An amount in dollars, to the micro-dollar where there is one.
@@ -132,6 +156,16 @@ mod tests {
             (per_cent(1, 3), per_cent(5, 5), per_cent(0, 0)),
             ("33.3 %".into(), "100.0 %".into(), "0.0 %".into())
         );
+    }
+
+    #[test]
+    fn wallets_in_a_text_stand_short_and_all_else_as_it_is() {
+        let wallet = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+        let text = format!("wallet:{wallet}, approved by wallet:{wallet}.");
+        assert_eq!(shortened(&text), "wallet:0x5aAe…eAed, approved by wallet:0x5aAe…eAed.");
+        for plain in ["", "operator", "0x", "0x12", "key:0xé0x", "payment 57"] {
+            assert_eq!(shortened(plain), plain);
+        }
     }
 
     #[test]

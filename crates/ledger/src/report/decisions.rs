@@ -113,7 +113,9 @@ pub async fn shares(
     community: CommunityId,
     filter: &DecisionFilter,
 ) -> Result<Shares, sqlx::Error> {
-    let rows: Vec<(i32, Option<i16>, Option<String>, i64, i64)> = sqlx::query_as(
+    /// Which grouping a row is of, its pool or its reason, and the sums.
+    type Row = (i32, Option<i16>, Option<String>, i64, i64);
+    let rows: Vec<Row> = sqlx::query_as(
         "select grouping(pool, reason), pool, reason, count(*), coalesce(sum(charged), 0)::bigint from hold
          where community_id = $1 and id >= $2 and id < $3 and state = 1 and ($4::smallint is null or pool = $4)
            and ($5::text is null or agent = $5) and ($6::text is null or reason = $6)

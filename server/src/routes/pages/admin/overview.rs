@@ -32,7 +32,9 @@ pub(crate) async fn show(State(app): State<Arc<App>>, reader: Reader, name: Name
     let narrowed = narrowed(&asking, today, Vec::new());
     looking.told.clone_from(&narrowed.wrong);
     match read(&looking, &asking, narrowed).await {
-        Ok(overview) => looking.show(app::admin::overview(looking.reader.visit(), &looking.look(), overview)),
+        Ok(overview) => {
+            looking.show(app::admin::overview(looking.reader.visit(), &looking.look(), &overview))
+        }
         Err(error) => looking.failed(Fault::Unexpected(error)),
     }
 }
