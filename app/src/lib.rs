@@ -10,7 +10,7 @@
 //! Deliberately absent: code for the browser (that is `frontend`), rules, SQL, HTTP. Of Leptos only the renderer is
 //! used: routing is the server's, and `leptos_axum`, `leptos_meta` and `leptos_router` would be three more of it.
 
-// A page's tree of views is a type as deep as the page: the longest ones are past the compiler's default.
+// A page's type nests as deep as its HTML.
 #![recursion_limit = "256"]
 
 pub mod account;

@@ -6,6 +6,7 @@
 
 mod agents;
 mod commands;
+mod contracts;
 mod database;
 mod descriptors;
 mod engine;
@@ -31,6 +32,7 @@ use crate::routes::{Sockets, Timings};
 
 pub use agents::AgentView;
 pub use commands::{admin_key, flags, grant, migrate, seed, set_flag};
+pub use contracts::Contracts;
 pub use database::MIGRATOR;
 pub use proof::{check_books, export_audit, resolve_violation, violations};
 

@@ -46,16 +46,21 @@ pub fn is_of_word(c: char) -> bool {
     match c {
         '\0'..='\x7f' => c.is_ascii_alphanumeric(),
         '\u{80}'..='\u{bf}' => matches!(c, 'ª' | '²' | '³' | 'µ' | '¹' | 'º' | '¼'..='¾'),
-        // Punctuation, currencies, arrows, mathematics, drawings; those of Chinese and Japanese; private use; emoji.
-        '×' | '÷' | '\u{2000}'..='\u{2bff}' | '\u{2e00}'..='\u{2e7f}' | '\u{3000}'..='\u{3004}' => false,
-        '\u{3008}'..='\u{3020}'
+        // Punctuation, currencies, arrows, mathematics, drawings; those of Chinese and Japanese; private use; emoji; wide
+        // forms.
+        '×'
+        | '÷'
+        | '\u{2000}'..='\u{2bff}'
+        | '\u{2e00}'..='\u{2e7f}'
+        | '\u{3000}'..='\u{3004}'
+        | '\u{3008}'..='\u{3020}'
         | '\u{e000}'..='\u{f8ff}'
         | '\u{fe10}'..='\u{fe6f}'
-        | '\u{1f000}'..='\u{1faff}' => false,
-        '\u{ff01}'..='\u{ff0f}'
+        | '\u{ff01}'..='\u{ff0f}'
         | '\u{ff1a}'..='\u{ff20}'
         | '\u{ff3b}'..='\u{ff40}'
-        | '\u{ff5b}'..='\u{ff65}' => false,
+        | '\u{ff5b}'..='\u{ff65}'
+        | '\u{1f000}'..='\u{1faff}' => false,
         _ => true,
     }
 }

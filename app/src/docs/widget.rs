@@ -72,11 +72,11 @@ fn attributes() -> impl IntoView {
     let rows = [
         (
             "data-agent",
-            "demo:1",
-            "Which agent. Needed. A number alone is a token of this server\u{2019}s own collection; data-token-id is another name for it.",
+            "demo:1, needed",
+            "Which agent. A number alone is a token of this server\u{2019}s own collection; data-token-id is another name for it.",
         ),
-        ("data-theme", "light, dark", "Left out: as the visitor\u{2019}s system has it."),
-        ("data-position", "left, right", "In which corner the button stands. Left out: right."),
+        ("data-theme", "light or dark", "Left out: as the visitor\u{2019}s system has it."),
+        ("data-position", "left or right", "In which corner the button stands. Left out: right."),
         (
             "data-accent",
             "#7a3fb0",
@@ -86,18 +86,12 @@ fn attributes() -> impl IntoView {
     let rows: Vec<_> = rows
         .into_iter()
         .map(|(name, value, about)| {
-            view! { <tr><th scope="row"><code>{name}</code></th><td><code>{value}</code></td><td>{about}</td></tr> }
+            view! { <div><dt><code>{name}</code><span class="kind">{value}</span></dt><dd>{about}</dd></div> }
         })
         .collect();
     view! {
         <h2 id="attributes">"Attributes"</h2>
-        <div class="scroll" tabindex="0" role="group" aria-label="Attributes, as a table">
-            <table>
-                <caption>"What the script tag takes"</caption>
-                <thead><tr><th scope="col">"Name"</th><th scope="col">"Value"</th><th scope="col">"What it does"</th></tr></thead>
-                <tbody>{rows}</tbody>
-            </table>
-        </div>
+        <dl class="fields">{rows}</dl>
     }
 }
 
@@ -115,7 +109,7 @@ fn origins(url: &str) -> impl IntoView + use<> {
 }
 
 fn policy(url: &str) -> impl IntoView + use<> {
-    let lines = format!("Content-Security-Policy: script-src {url}; frame-src {url}");
+    let lines = format!("Content-Security-Policy:\n  script-src {url};\n  frame-src {url}");
     view! {
         <h2 id="policy">"Content policies"</h2>
         <p>"If your page has a content security policy, it has to allow two things from this server. Add them to what your policy has:"</p>

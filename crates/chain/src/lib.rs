@@ -1,11 +1,16 @@
 //! The EVM door (out): how we read chains and settle on them.
 //!
-//! What will live here: `ownerOf`, token metadata, `Transfer` events, ERC-1271 signatures of contract wallets,
-//! settlement of an EIP-3009 authorization, and a fake chain that can fail on command. Which RPC speaks for which
-//! chain is a setting.
+//! [`Node`] asks one chain through the RPC that speaks for it; so far whether a contract accepts a signature
+//! ([`Node::accepts_signature`], ERC-1271). [`fake`] is a node that fails on command. What will live here besides:
+//! `ownerOf`, token metadata, `Transfer` events, settlement of an EIP-3009 authorization.
 //!
-//! What always holds: an answer says at which block it was read; an RPC that is slow or away is an answer of its own,
-//! never mistaken for "not the owner"; addresses and token ids are checked types, not strings.
+//! What always holds: an RPC that is slow, away or of another chain is an answer of its own, never mistaken for "no"; its
+//! address may hold a key and is never printed; addresses and token ids are checked types, not strings.
 //!
 //! Deliberately absent: caches and how long they may be believed, tiers, what ownership grants (`domain`); sessions
-//! and sign-in (`identity`); SQL.
+//! and sign-in (`identity`); SQL; ERC-6492, which asks a factory about a contract that is not there yet.
+
+pub mod fake;
+mod node;
+
+pub use node::{BadAddress, Node, NodeError};

@@ -5,7 +5,8 @@
 //! * The page makes the code and posts it to its opener. Whoever holds it, at that origin, may exchange it.
 //! * Where the browser cut the opener off, the frame made the code, told the page only its hash, and polls. A stranger
 //!   could lure somebody to our sign-in page with the hash of a code of his own; therefore such a code works only from
-//!   the address and browser that signed in, and the page shows who asks.
+//!   the address and browser that signed in, and the page lays it ready only for a chat of ours that opened it, after
+//!   saying on which site that chat is.
 //!
 //! What always holds: a code works once, for 60 s, at one origin, while the session behind it lives; only its hash is
 //! stored, and a wrong try at the right code uses it up.

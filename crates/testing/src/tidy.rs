@@ -23,7 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ledger", &["types"]),
     ("identity", &["types"]),
     ("pay", &["types"]),
-    ("chain", &["types"]),
+    ("chain", &["client", "types"]),
     ("reputation", &["types"]),
     ("finn", &["client", "types"]),
     ("domain", &["client", "ledger", "identity", "pay", "chain", "reputation", "types"]),

@@ -22,8 +22,7 @@ export async function run({ base, open, axe, check, shot }) {
   check.equal(cookie, "", "the browser blocks the frame's cookies");
   await axe(inside, "the frame in the dark");
   await signIn(page, it);
-  await ask(it, "Tell me something in the dark.");
-  await finished(it);
+  await finished(it, await ask(it, "Tell me something in the dark."));
   await axe(inside, "an answer in the dark");
   await axe(page, "the page around it in the dark");
   await shot(page, "dark");
@@ -51,8 +50,7 @@ export async function run({ base, open, axe, check, shot }) {
     check.equal(paper, dark ? "rgb(15, 25, 23)" : "rgb(247, 246, 239)", "the theme is the tag's");
     await axe(document, "the frame on a phone");
     await signIn(phone, there);
-    await ask(there, "مرحبا، كيف حالك؟");
-    await finished(there);
+    await finished(there, await ask(there, "مرحبا، كيف حالك؟"));
     await check.fits(document, "an answer on a phone");
     await axe(document, "an answer on a phone");
     await axe(phone, "the page around it on a phone");

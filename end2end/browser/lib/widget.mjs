@@ -34,11 +34,18 @@ export async function signIn(page, { frame }) {
   await frame.getByRole("textbox").waitFor();
 }
 
-/** Asks from the frame. */
+let asked = 0;
+
+/** Asks from the frame, and answers what was asked: the text with a mark of its own, so that its answer can be told. */
 export async function ask({ frame }, text) {
-  await frame.getByRole("textbox").fill(text);
+  const marked = `${text} [${process.pid}.${(asked += 1)}]`;
+  await frame.getByRole("textbox").fill(marked);
   await frame.getByRole("textbox").press("Enter");
+  return marked;
 }
 
-/** Waits until so many answers are at their end, seen or not. */
-export const finished = ({ frame }, count = 1) => frame.locator(".fs-foot").nth(count - 1).waitFor({ state: "attached" });
+/** Waits until the answer to what was asked is at its end, seen or not. */
+export async function finished({ frame }, marked) {
+  const question = frame.locator(".fs-mine", { hasText: marked });
+  await question.locator("xpath=following-sibling::*[1]").locator(".fs-foot").waitFor({ state: "attached" });
+}

@@ -47,6 +47,8 @@ impl Settings {
             refuse_placeholders(&mut values);
         }
         let providers = providers(&values, &catalog);
+        let rpc_urls =
+            values.numbered("EVM_RPC_URL_").map(|(chain, url)| (chain, Secret::new(url))).collect();
         let data_dir = source.path(values.required::<PathBuf>("FREESIDE_DATA_DIR"));
         let signing_keys = signing_keys(&mut values, &data_dir);
         let payments = payments(&mut values, environment, &roles);
@@ -81,6 +83,7 @@ impl Settings {
             session_secret: secret("SIWE_SESSION_SECRET"),
             session_secret_previous: secret("SIWE_SESSION_SECRET_PREVIOUS"),
             peppers,
+            rpc_urls,
             catalog: Arc::new(catalog),
             catalog_file,
             providers,

@@ -61,6 +61,8 @@ pub struct Settings {
     pub session_secret: Option<Secret>,
     /// The one before it, which still verifies.
     pub session_secret_previous: Option<Secret>,
+    /// The node of each chain that can be asked, by chain id. An address may hold a key.
+    pub rpc_urls: BTreeMap<u64, Secret>,
     /// The catalog's file; `None` for the built-in one.
     pub catalog_file: Option<PathBuf>,
     /// What the environment says about each provider of the catalog.
@@ -235,6 +237,7 @@ impl Settings {
             "FEATURE_API_KEYS_ENABLED" => self.features.api_keys,
             "FEATURE_CRYPTO_PAYMENTS_ENABLED" => self.features.crypto_payments,
             "FEATURE_WEB_CHAT_ENABLED" => self.features.web_chat,
+            "EVM_RPC_URL_<chain id>" => !self.rpc_urls.is_empty(),
             name => self.given.contains_key(name),
         }
     }

@@ -300,6 +300,16 @@ pub const TABLE: &[Variable] = &[
     .secret()
     .example(PLACEHOLDER),
     Variable::new(
+        Group::Service,
+        "EVM_RPC_URL_<chain id>",
+        Kind::RpcUrl,
+        Unset::Nothing,
+        "A node of the chain, by JSON-RPC: asked whether a wallet that is a contract accepts a signature (ERC-1271).",
+    )
+    .secret()
+    .example("https://rpc.example.org/v2/key")
+    .turns_on("wallets that are contracts", "only wallets with a key of their own sign in"),
+    Variable::new(
         Group::Keys,
         "SIWE_SESSION_SECRET_PREVIOUS",
         SECRET_TEXT,
@@ -416,9 +426,6 @@ pub const TABLE: &[Variable] = &[
     Variable::reserved("FEATURE_DISCORD_THREADS_ENABLED", Kind::Flag, "the Discord bot", "The bot opens threads.").example("true"),
     Variable::reserved("FEATURE_X402_ENABLED", Kind::Flag, "x402", "Requests may be paid one by one.").example("true"),
     Variable::reserved("FEATURE_REPUTATION_ROUTING_ENABLED", Kind::Flag, "reputation", "Reputation weighs in the choice of a pool.").example("true"),
-    Variable::reserved("EVM_RPC_URL_<chain id>", Kind::RpcUrl, "ownership checks", "A node of the chain.")
-        .secret()
-        .example("https://rpc.example.org/v2/key"),
     Variable::reserved("DISCORD_TOKEN", ANY_TEXT, "the Discord bot", "The bot's token.").secret().example("…"),
     Variable::reserved("DISCORD_API_URL", Kind::HttpUrl, "the Discord bot", "Discord, or a simulator.").example("https://discord.com"),
     Variable::reserved("TELEGRAM_BOT_TOKEN", ANY_TEXT, "the Telegram bot", "The bot's token.").secret().example("…"),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::Router;
 use domain::flags::{Flag, Flags};
+use identity::siwe::ContractWallets;
 use identity::{
     Handoffs, KeyRing, Limits, Nonces, Peppers, ServiceKeyError, ServiceKeys, SessionSecrets, Sessions,
     Tickets,
@@ -15,6 +16,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use pay::notice::IpnSecret;
 use types::Clock;
 
+use super::contracts::Contracts;
 use super::database::{self, Books, MIGRATOR};
 use super::payments::Payments;
 use crate::config::{self, Environment, Settings};
@@ -117,12 +119,17 @@ fn sign_in(settings: &Settings, books: &Books, clock: &Clock) -> anyhow::Result<
     if settings.environment == Environment::Development {
         chains.push(DEVELOPMENT_CHAIN);
     }
+    let urls = settings.rpc_urls.iter().map(|(chain_id, url)| (*chain_id, url.reveal()));
+    let contracts = Contracts::of(urls);
+    let contracts = contracts.map_err(|(chain_id, bad)| anyhow::anyhow!("EVM_RPC_URL_{chain_id}: {bad}"))?;
+    // A message may name whatever chain can be asked about its wallet.
+    let more = settings.rpc_urls.keys().filter(|chain_id| !chains.contains(chain_id)).copied();
+    chains.extend(more.collect::<Vec<_>>());
     Ok(SignIn {
         nonces: Nonces::new(books.pool.clone(), clock.clone()),
         handoffs: Handoffs::new(books.pool.clone(), sessions.clone(), clock.clone()),
         sessions,
-        // Comes with the door to the chains: until then only keys sign.
-        contracts: None,
+        contracts: contracts.map(|contracts| Arc::new(contracts) as Arc<dyn ContractWallets>),
         chains,
     })
 }

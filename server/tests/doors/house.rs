@@ -17,7 +17,7 @@ use pay::notice::IpnSecret;
 use pay::nowpayments::Client;
 use pay::simulator::{self, Running, Simulator};
 use server::routes::{AppState, Burner, Check, OperatorToken, SignIn, SignUp, Sockets, Timings, router};
-use server::serve::AgentView;
+use server::serve::{AgentView, Contracts};
 use testing::postgres::TestDatabase;
 use time::OffsetDateTime;
 use tokio::net::{TcpListener, TcpSocket};
@@ -60,8 +60,26 @@ impl House {
         Self::open_with(Timings::default()).await
     }
 
+    /// Of a development server: with wallets for trying.
+    pub(crate) async fn open_for_trying() -> Self {
+        Self::build(Timings::default(), Burner::Offered, None).await
+    }
+
     /// Whose sockets keep other times.
     pub(crate) async fn open_with(timings: Timings) -> Self {
+        Self::build(timings, Burner::Absent, None).await
+    }
+
+    /// Which can ask chains about wallets that are contracts.
+    pub(crate) async fn open_with_chains(contracts: Contracts) -> Self {
+        Self::build(Timings::default(), Burner::Absent, Some(Arc::new(contracts))).await
+    }
+
+    async fn build(
+        timings: Timings,
+        burner: Burner,
+        contracts: Option<Arc<dyn identity::siwe::ContractWallets>>,
+    ) -> Self {
         let database = TestDatabase::new().await;
         let clock = Clock::system();
         let catalog = Arc::new(Catalog::parse(DEFAULT_TOML).expect("the default is sound"));
@@ -137,7 +155,7 @@ impl House {
             nonces: Nonces::new(database.pool.clone(), ctx.clock.clone()),
             handoffs: Handoffs::new(database.pool.clone(), sessions.clone(), ctx.clock.clone()),
             sessions,
-            contracts: None,
+            contracts,
             chains: vec![1, 8_453],
         };
         let tickets = Tickets::new(database.pool.clone(), ctx.clock.clone());
@@ -156,7 +174,7 @@ impl House {
             tickets: tickets.clone(),
             sockets: sockets.clone(),
             sign_up: SignUp::Anyone,
-            burner: Burner::Absent,
+            burner,
         });
         let service = app.into_make_service_with_connect_info::<SocketAddr>();
         let front = front.tap_io(|stream| stream.set_nodelay(true).expect("a fresh socket"));

@@ -13,7 +13,7 @@ use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
 
 use js_sys::futures::{JsFuture, spawn_local};
-use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Element, MessageEvent, Window};
 
 use super::dom::{self, add, add_text, icons, set};
@@ -33,7 +33,7 @@ const POLLS: u32 = 60;
 
 /// The sign-in of one page. Its root says with `data-mode` whether it is a `page` (default) or a `popup`, with
 /// `data-return` where to go afterwards (a path of ours), with `data-challenge` which frame waits, with `data-address` who
-/// is signed in already, and in development with `data-burner` where a wallet for trying is.
+/// is signed in already.
 struct SignIn {
     root: Element,
     list: Element,
@@ -55,7 +55,6 @@ pub(super) fn mount(root: Element) {
     let list = add(&root, "div", "fs-wallets");
     let status = add(&root, "p", "fs-progress");
     set(&status, "role", "status");
-    let burner = root.get_attribute("data-burner").filter(|url| !url.is_empty());
     let page = Rc::new(SignIn {
         root,
         list,
@@ -71,7 +70,7 @@ pub(super) fn mount(root: Element) {
         }
     });
     let found = Rc::clone(&page);
-    wallets::find(burner, move |wallets| found.list(wallets));
+    wallets::find(move |wallets| found.list(wallets));
     spawn_local(async move { page.fetch_nonce().await });
 }
 
@@ -183,7 +182,9 @@ impl SignIn {
             let _ = location.replace(&to.unwrap_or_else(|| "/".to_owned()));
             return Ok(());
         }
-        let opener = dom::window().opener().ok().and_then(|opener| opener.dyn_into::<Window>().ok());
+        // Another window's object is no instance of this window's class, so there is nothing to check but its being there.
+        let opener =
+            dom::window().opener().ok().filter(JsValue::is_truthy).map(JsCast::unchecked_into::<Window>);
         let challenge = self.root.get_attribute("data-challenge").filter(|challenge| !challenge.is_empty());
         let body = match (&opener, challenge) {
             (None, Some(challenge)) => object(&[("challenge", JsValue::from_str(&challenge))]),

@@ -16,7 +16,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{CustomEvent, Event};
 
 use super::json::{Json, object};
-use super::{dom, http, storage};
+use super::{dom, storage};
 use crate::siwe;
 use crate::words;
 
@@ -37,26 +37,14 @@ pub(super) struct Wallet {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) icon: Option<String>,
-    provider: Provider,
-}
-
-#[derive(Clone)]
-enum Provider {
     /// EIP-1193.
-    Injected(JsValue),
-    /// In development: an address of the server that signs with a key of its own.
-    Burner(String),
+    provider: JsValue,
 }
 
 /// Why a wallet did not do it, for the person.
 pub(super) type Refusal = String;
 
 impl Wallet {
-    pub(super) fn burner(url: String) -> Self {
-        let name = "Burner wallet (development)".to_owned();
-        Self { id: "burner".to_owned(), name, icon: None, provider: Provider::Burner(url) }
-    }
-
     fn announced(detail: &Json) -> Option<Self> {
         let (info, provider) = (detail.get("info"), detail.get("provider"));
         let is_provider = provider.get("request").0.is_function();
@@ -78,21 +66,14 @@ impl Wallet {
             id,
             name,
             icon,
-            provider: Provider::Injected(provider.0),
+            provider: provider.0,
         })
     }
 
     /// The account that the person chooses.
     pub(super) async fn account(&self) -> Result<String, Refusal> {
-        let address = match &self.provider {
-            Provider::Injected(provider) => {
-                let accounts = request(provider, "eth_requestAccounts", &[]).await?;
-                Json(accounts).items().first().and_then(Json::text)
-            }
-            Provider::Burner(url) => {
-                http::get(url, None).await.and_then(|answer| answer.body.get("address").text())
-            }
-        };
+        let accounts = request(&self.provider, "eth_requestAccounts", &[]).await?;
+        let address = Json(accounts).items().first().and_then(Json::text);
         address.ok_or_else(|| {
             "The wallet named no account. Choose one in the wallet, then try again.".to_owned()
         })
@@ -100,28 +81,14 @@ impl Wallet {
 
     /// The chain that it is on.
     pub(super) async fn chain(&self) -> Option<u64> {
-        match &self.provider {
-            Provider::Injected(provider) => {
-                let chain = request(provider, "eth_chainId", &[]).await.ok()?;
-                let chain = Json(chain);
-                chain.text().and_then(|text| siwe::chain_id(&text)).or_else(|| chain.number())
-            }
-            Provider::Burner(_) => None,
-        }
+        let chain = Json(request(&self.provider, "eth_chainId", &[]).await.ok()?);
+        chain.text().and_then(|text| siwe::chain_id(&text)).or_else(|| chain.number())
     }
 
     /// A signature of the message.
     pub(super) async fn sign(&self, message: &str, address: &str) -> Result<String, Refusal> {
-        let signature = match &self.provider {
-            Provider::Injected(provider) => {
-                let params = [JsValue::from_str(&siwe::hex(message.as_bytes())), JsValue::from_str(address)];
-                request(provider, "personal_sign", &params).await?.as_string()
-            }
-            Provider::Burner(url) => {
-                let body = object(&[("message", JsValue::from_str(message))]);
-                http::post(url, &body, None).await.and_then(|answer| answer.body.get("signature").text())
-            }
-        };
+        let params = [JsValue::from_str(&siwe::hex(message.as_bytes())), JsValue::from_str(address)];
+        let signature = request(&self.provider, "personal_sign", &params).await?.as_string();
         signature.ok_or_else(|| siwe::refusal(0).to_owned())
     }
 
@@ -152,7 +119,7 @@ async fn request(provider: &JsValue, method: &str, params: &[JsValue]) -> Result
 }
 
 /// Tells `on` all wallets known so far, each time one more is found; once at the latest after a moment.
-pub(super) fn find(burner: Option<String>, on: impl Fn(&[Wallet]) + 'static) {
+pub(super) fn find(on: impl Fn(&[Wallet]) + 'static) {
     let found: Rc<RefCell<Vec<Wallet>>> = Rc::default();
     let on = Rc::new(on);
     let tell = {
@@ -162,7 +129,6 @@ pub(super) fn find(burner: Option<String>, on: impl Fn(&[Wallet]) + 'static) {
             if let Some(last) = wallets.iter().position(Wallet::is_last) {
                 wallets[..=last].rotate_right(1);
             }
-            wallets.extend(burner.clone().map(Wallet::burner));
             on(&wallets);
         })
     };
@@ -185,8 +151,7 @@ pub(super) fn find(burner: Option<String>, on: impl Fn(&[Wallet]) + 'static) {
         let old = Json(dom::window().into()).get("ethereum");
         if found.borrow().is_empty() && old.get("request").0.is_function() {
             let name = if old.get("isMetaMask").flag() { "MetaMask" } else { "Browser wallet" }.to_owned();
-            let wallet =
-                Wallet { id: "injected".to_owned(), name, icon: None, provider: Provider::Injected(old.0) };
+            let wallet = Wallet { id: "injected".to_owned(), name, icon: None, provider: old.0 };
             found.borrow_mut().push(wallet);
         }
         tell();

@@ -92,7 +92,7 @@ async fn read(app: &App, session: &Session) -> anyhow::Result<Account> {
                 label: row.label,
                 origin: row.origin,
                 since: moment(row.created_at),
-                until: moment(row.expires_at),
+                until: hour(row.expires_at),
             })
             .collect(),
         administers: administers.into_iter().map(|community| (community.slug, community.name)).collect(),
@@ -129,6 +129,12 @@ fn order(order: OrderView) -> OrderRow {
         status: order.text,
         at: moment(order.created_at),
     }
+}
+
+/// A moment within the hour, for people: `14:05`.
+fn hour(at: OffsetDateTime) -> Moment {
+    let people = at.format(format_description!("[hour]:[minute]")).unwrap_or_default();
+    Moment { exact: exact(at), text: people }
 }
 
 /// A moment for people, in UTC: `2026-01-31 14:05`.

@@ -97,22 +97,24 @@ fn window_for(app: &App, query: &Query, headers: &HeaderMap) -> Purpose {
     let is_challenge = query.challenge.len() == CHALLENGE_CHARACTERS
         && query.challenge.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     match opener {
-        Some(site) => Purpose::Chat(Asker { site, challenge: is_challenge.then(|| query.challenge.clone()) }),
+        Some(asker) => {
+            Purpose::Chat(Asker { challenge: is_challenge.then(|| query.challenge.clone()), ..asker })
+        }
         // Without a code of the opener's own, whatever this window says is heard by a window of our origin or by nobody.
         None if query.challenge.is_empty() => Purpose::Chat(Asker::default()),
         None => Purpose::Stranger,
     }
 }
 
-/// The chat on a page of ours or in a frame: `Some(None)` on a page of ours, `Some(Some(site))` in a frame on `site`.
-fn opener_of(app: &App, referer: &str) -> Option<Option<String>> {
+/// The chat that this address is of: on a page of ours, or in a frame on a site that is named.
+fn opener_of(app: &App, referer: &str) -> Option<Asker> {
     let place = referer.find("://").map_or(0, |at| at + 3);
     let path_at = referer[place..].find('/').map_or(referer.len(), |at| place + at);
     let (origin, path) = referer.split_at(path_at);
     app.origins.find(origin)?;
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     if path == "/chat" || path.starts_with("/chat/") {
-        return Some(None);
+        return Some(Asker::default());
     }
     if path != FRAME_PATH {
         return None;
@@ -121,7 +123,7 @@ fn opener_of(app: &App, referer: &str) -> Option<Option<String>> {
     let (_, site) = host.split_once("://")?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte);
     let is_site = !site.is_empty() && site.len() <= SITE_CHARACTERS && site.bytes().all(is_plain);
-    is_site.then(|| Some(site.to_owned()))
+    is_site.then(|| Asker { site: Some(site.to_owned()), challenge: None })
 }
 
 /// What keeps a wallet from signing on this page.
