@@ -29,6 +29,7 @@ const STYLES: &[&str] = &[
     "developers",
     "account",
     "admin",
+    "chat",
 ];
 
 /// The headings' font, in `style/fonts`.

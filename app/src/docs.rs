@@ -9,7 +9,7 @@ mod widget;
 use leptos::prelude::*;
 
 pub use self::administer::administer;
-pub use self::reference::{api, group};
+pub use self::reference::{api, group, group_names};
 pub use self::widget::widget;
 use crate::parts::code;
 use crate::shell::{self, Head, Visit};
@@ -32,6 +32,8 @@ pub fn page(visit: &Visit) -> String {
             <nav class="contents" aria-labelledby="contents">
                 <h2 id="contents">"On this page"</h2>
                 <ul>
+                    <li><a href="#talk">"Talk to an agent"</a></li>
+                    <li><a href="#credits">"Credits"</a></li>
                     <li><a href="#key">"Take a key"</a></li>
                     <li><a href="#curl">"Ask with curl"</a></li>
                     <li><a href="#sdks">"Ask with an SDK"</a></li>
@@ -52,6 +54,7 @@ pub fn page(visit: &Visit) -> String {
                 </ul>
             </nav>
             <article class="text">
+                {talking()}
                 {quick_start(url)}
                 {sdks(url)}
                 {ideas()}
@@ -59,6 +62,23 @@ pub fn page(visit: &Visit) -> String {
         </div>
     };
     shell::page(visit, head, body)
+}
+
+/// For people: the pages, without an API.
+fn talking() -> impl IntoView {
+    view! {
+        <h2 id="talk">"Talk to an agent"</h2>
+        <p>"Open "<a href="/agents">"an agent\u{2019}s page"</a>" and read who it is. To ask, sign in with your wallet: you sign a text, nothing is sent to a chain, and it costs nothing. The session ends after an hour, or when you sign out."</p>
+        <ul>
+            <li>"An answer goes on when you close the page, and is there when you come back. Only "<b>"Stop"</b>" ends it; then you pay for what was said."</li>
+            <li>"Below each answer stand the pool that gave it and what it cost, to the millionth of a dollar. Rate it there, or ask again."</li>
+            <li>"What you say is yours alone to read. Where an agent has a public history, you may let others read your conversation, and take that back."</li>
+            <li>"Some agents talk only to their holder. Their page says so."</li>
+        </ul>
+        <h2 id="credits">"Credits"</h2>
+        <p>"Credits are dollars paid in advance, kept apart for each community. Your first question opens your account there; some communities welcome you with a little to try. An agent\u{2019}s page shows what you have and about what an answer costs."</p>
+        <p>"Before a question is answered, the most that it can cost is set aside; what it did not need is yours again when it ends. When nothing is left the page says so and leads to "<a href="/buy">"the packs"</a>", which are paid in crypto."</p>
+    }
 }
 
 fn quick_start(url: &str) -> impl IntoView + use<> {
@@ -131,6 +151,6 @@ mod tests {
             assert!(page.contains(&format!("id=\"{id}\"")), "{id}");
         }
         assert!(page.contains("base_url=&quot;http://localhost:3000/v1&quot;"));
-        assert!(page.len() <= 20 * 1024, "{}", page.len());
+        assert!(page.len() <= 24 * 1024, "{}", page.len());
     }
 }

@@ -2,12 +2,14 @@
 
 use leptos::prelude::*;
 
+use crate::agents::cards;
+use crate::chat::Agent;
 use crate::parts::code;
 use crate::shell::{self, Head, Visit};
 
 /// The page.
 #[must_use]
-pub fn page(visit: &Visit) -> String {
+pub fn page(visit: &Visit, agents: &[Agent]) -> String {
     let head = Head::new(
         "Freeside: agents with open books",
         "Freeside turns a community's NFTs into AI agents, answers over OpenAI's and Anthropic's APIs, and shows what \
@@ -26,6 +28,7 @@ pub fn page(visit: &Visit) -> String {
             </p>
         </div>
         {book()}
+        {who_is_home(agents)}
         {try_it(&visit.public_url)}
         {promises()}
     };
@@ -83,6 +86,21 @@ fn book() -> impl IntoView {
     }
 }
 
+/// Some of those one can talk to, now.
+fn who_is_home(agents: &[Agent]) -> Option<impl IntoView + use<>> {
+    (!agents.is_empty()).then(|| {
+        view! {
+            <section class="street" aria-labelledby="street">
+                <div class="street-head">
+                    <h2 id="street">"Try it: somebody is home"</h2>
+                    <p><a href="/agents">"See everybody"</a></p>
+                </div>
+                {cards(agents, "h3")}
+            </section>
+        }
+    })
+}
+
 fn try_it(public_url: &str) -> impl IntoView + use<> {
     let register = format!(
         "curl -X POST {public_url}/api/v1/developers/register \\\n  -H 'content-type: application/json' \\\n  -d '{{\"name\":\"Ada\"}}'"
@@ -136,14 +154,19 @@ mod tests {
     use types::catalog::{Catalog, DEFAULT_TOML};
 
     use super::*;
+    use crate::chat::tests_agent;
     use crate::shell::tests::visit;
+
+    fn six() -> Vec<Agent> {
+        ["Marrow Finch", "Old Tansy", "Ferro Quill", "Juno of the Tides", "Ember Vale", "Nim"].map(tests_agent).to_vec()
+    }
 
     #[test]
     fn the_examples_figures_are_those_of_the_catalog() {
         let catalog = Catalog::parse(DEFAULT_TOML).expect("the default is sound");
         let price = catalog.dearest(&[types::Pool::Cheap]);
         let (held, charged) = (price.charge(180, 1_024).0, price.charge(180, 96).0);
-        let page = page(&visit("/"));
+        let page = page(&visit("/"), &six());
         for figure in [held, charged, held - charged, 2_000_000 - charged] {
             let text = format!("{}.{:06}", figure / 1_000_000, figure % 1_000_000);
             assert!(page.contains(&text), "{text}");
@@ -152,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_page_is_one_small_document_without_inline_code() {
-        let page = page(&visit("/"));
+        let page = page(&visit("/"), &six());
         assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"), "{}", &page[..60]);
         assert_eq!(page.matches("<h1>").count(), 1);
         assert!(!page.contains("style=") && !page.contains("<style") && !page.contains("onclick"));

@@ -10,12 +10,14 @@
 //! Deliberately absent: code for the browser (that is `frontend`), rules, SQL, HTTP. Of Leptos only the renderer is
 //! used: routing is the server's, and `leptos_axum`, `leptos_meta` and `leptos_router` would be three more of it.
 
-// A page's type nests as deep as its HTML.
+// A page's tree of views is a type as deep as the page: the longest ones are past the compiler's default.
 #![recursion_limit = "256"]
 
 pub mod account;
 pub mod admin;
+pub mod agents;
 pub mod assets;
+pub mod chat;
 pub mod developers;
 pub mod docs;
 pub mod embed;

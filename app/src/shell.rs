@@ -83,6 +83,23 @@ pub struct Head {
     pub scripts: &'static [&'static str],
     /// Stylesheets beside everybody's, by the names of their files.
     pub styles: &'static [&'static str],
+    /// A stylesheet of the page's own on our origin: colours that no other page has.
+    pub colours: Option<String>,
+    /// Its path, where it has more than one.
+    pub canonical: Option<String>,
+    /// What a link to it looks like elsewhere.
+    pub picture: Option<Picture>,
+}
+
+/// A picture of a page.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// Its path on our origin.
+    pub path: String,
+    /// What is on it.
+    pub alt: String,
+    /// Its width and height in pixels.
+    pub size: (usize, usize),
 }
 
 /// Whether search engines may keep a page.
@@ -103,6 +120,9 @@ impl Head {
             index: Index::Yes,
             scripts: &[],
             styles: &[],
+            colours: None,
+            canonical: None,
+            picture: None,
         }
     }
 
@@ -113,7 +133,8 @@ impl Head {
 }
 
 /// The places in the head's navigation: address, name.
-const PLACES: &[(&str, &str)] = &[("/docs", "Docs"), ("/docs/api", "API"), ("/developers", "Developers")];
+const PLACES: &[(&str, &str)] =
+    &[("/agents", "Agents"), ("/docs", "Docs"), ("/docs/api", "API"), ("/developers", "Developers")];
 
 /// A whole page.
 pub(crate) fn page(visit: &Visit, head: Head, body: impl IntoView + 'static) -> String {
@@ -143,7 +164,7 @@ fn rendered(visit: &Visit, head: Head, around: Around, body: AnyView) -> String 
 
 fn document(visit: &Visit, head: Head, around: Around, body: AnyView) -> impl IntoView + use<> {
     let address = visit.path.split('?').next().unwrap_or_default().to_owned();
-    let canonical = format!("{}{address}", visit.public_url);
+    let canonical = format!("{}{}", visit.public_url, head.canonical.as_deref().unwrap_or(&address));
     let robots = (head.index == Index::No).then(|| view! { <meta name="robots" content="noindex"/> });
     let title = if address == "/" { head.title } else { format!("{} · Freeside", head.title) };
     let scripts: Vec<_> = head
@@ -153,6 +174,8 @@ fn document(visit: &Visit, head: Head, around: Around, body: AnyView) -> impl In
         .map(|asset| script(asset, visit.nonce.clone()))
         .collect();
     let styles: Vec<_> = head.styles.iter().filter_map(|name| assets::named(name)).map(stylesheet).collect();
+    let colours = head.colours.map(|href| view! { <link rel="stylesheet" href=href/> });
+    let picture = head.picture.map(|picture| pictured(&visit.public_url, picture));
     let inner = match around {
         Around::Site => view! {
             <a class="skip" href="#main">"Skip to the content"</a>
@@ -184,9 +207,11 @@ fn document(visit: &Visit, head: Head, around: Around, body: AnyView) -> impl In
                 <link rel="preload" href=font.path r#as="font" r#type="font/woff2" crossorigin=""/>
                 {stylesheet(style)}
                 {styles}
+                {colours}
                 {open_graph("og:title", title)}
                 {open_graph("og:description", head.description)}
                 {open_graph("og:url", canonical)}
+                {picture}
                 {scripts}
             </head>
             <body>{inner}</body>
@@ -197,6 +222,19 @@ fn document(visit: &Visit, head: Head, around: Around, body: AnyView) -> impl In
 /// What a link to the page looks like elsewhere.
 fn open_graph(property: &'static str, text: String) -> impl IntoView {
     view! { <meta {..custom_attribute("property", property)} content=text/> }
+}
+
+/// The picture itself, for networks that ask for a whole address.
+fn pictured(public_url: &str, picture: Picture) -> impl IntoView + use<> {
+    let Picture { path, alt, size: (width, height) } = picture;
+    view! {
+        {open_graph("og:type", "profile".to_owned())}
+        {open_graph("og:image", format!("{public_url}{path}"))}
+        {open_graph("og:image:width", width.to_string())}
+        {open_graph("og:image:height", height.to_string())}
+        {open_graph("og:image:alt", alt)}
+        <meta name="twitter:card" content="summary_large_image"/>
+    }
 }
 
 fn stylesheet(asset: &'static Asset) -> impl IntoView {

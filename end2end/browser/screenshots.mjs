@@ -10,7 +10,7 @@ import { SCENES, furnish } from "./lib/scenes.mjs";
 import { signer } from "./lib/session.mjs";
 
 /** Of a picture: what is below is more of the same. */
-const TALLEST = { 1280: 1_600, 390: 1_700 };
+const TALLEST = { 1280: 1_400, 390: 1_500 };
 /** Of WebP: letters stay sharp, and all pictures fit into the repository. */
 const QUALITY = 55;
 /** All of them together, in bytes. */
@@ -40,14 +40,15 @@ const world = { base, open, signIn, api: caller(base) };
 const made = await furnish(world);
 mkdirSync(out, { recursive: true });
 let bytes = 0;
-for (const { name, path, wallet = null, prepare } of SCENES) {
+for (const { name, path, wallet = null, signedIn = wallet !== null, status = 200, prepare } of SCENES) {
   if (positionals.length > 0 && !positionals.includes(name)) continue;
   for (const width of [1280, 390]) {
     const page = await open({ width, wallet, isMobile: width < 600, deviceScaleFactor: 1, reducedMotion: "reduce" });
-    if (wallet !== null) await signIn(page, wallet);
+    if (signedIn) await signIn(page, [wallet].flat()[0]);
     for (const dark of [false, true]) {
       await page.emulateMedia({ colorScheme: dark ? "dark" : "light" });
-      await page.goto(typeof path === "function" ? path(made) : path);
+      const response = await page.goto(typeof path === "function" ? path(made) : path);
+      if (response.status() !== status) throw new Error(`${response.url()} answers ${response.status()}, and it should be ${status}`);
       await prepare?.(page, { ...world, ...made });
       await page.evaluate(() => document.fonts.ready);
       const file = join(out, `${name}-${dark ? "dark" : "light"}-${width}.webp`);

@@ -15,7 +15,7 @@ if (!values.base || positionals.length === 0) {
 }
 
 const sandbox = process.getuid() === 0 ? ["--no-sandbox"] : []; // it refuses to work for root
-const flags = ["--headless", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--no-first-run", ...sandbox];
+const flags = ["--headless", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-dev-shm-usage", "--no-first-run", ...sandbox];
 const chrome = await launch({ chromePath: program(), chromeFlags: flags });
 
 /** What took points, worst first. */

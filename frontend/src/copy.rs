@@ -20,6 +20,10 @@ pub(crate) fn wake(document: &Document) {
 
 fn copy(button: &Element, target: &Element) {
     let Some(window) = web_sys::window() else { return };
+    // On plain http elsewhere there is no clipboard to write to.
+    if !window.is_secure_context() {
+        return tell(button, words::NOT_COPIED);
+    }
     let text = target.text_content().unwrap_or_default();
     let (done, failed) = (button.clone(), button.clone());
     let done = Closure::once(move |_| tell(&done, words::COPIED));
@@ -33,6 +37,10 @@ fn copy(button: &Element, target: &Element) {
 fn tell(button: &Element, text: &str) {
     let before = button.text_content();
     button.set_text_content(Some(text));
+    // Pressed again while it still says so: the first press takes it back, and remembers what stood there.
+    if before.as_deref().is_some_and(|before| [words::COPIED, words::NOT_COPIED].contains(&before)) {
+        return;
+    }
     let button = button.clone();
     page::later(TOLD_MS, move || button.set_text_content(before.as_deref()));
 }

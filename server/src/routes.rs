@@ -140,6 +140,7 @@ pub(crate) struct App {
     origins: origins::Origins,
     bodies: body::Budget,
     gate: gate::Gate,
+    pictures: pages::Pictures,
 }
 
 /// Whether a route stands in the OpenAPI document.
@@ -229,6 +230,12 @@ fn table() -> Vec<Row> {
         row(Method::GET,    "/.well-known/jwks.json",          Yes, Anyone,             get(ops::jwks)),
         row(Method::GET,    "/openapi.json",                   Yes, Anyone,             get(openapi::json)),
         row(Method::GET,    "/",                               No,  Anyone,             get(pages::home)),
+        row(Method::GET,    "/agents",                         No,  Anyone,             get(pages::gallery)),
+        row(Method::GET,    "/chat/{slug}",                    No,  Anyone,             get(pages::chat_of_default)),
+        row(Method::GET,    "/chat/{slug}/{token}",            No,  Anyone,             get(pages::chat)),
+        row(Method::POST,   "/chat/{slug}/{token}/sharing",    No,  Anyone,             post(pages::share_chat)),
+        row(Method::POST,   "/chat/{slug}/{token}/feedback",   No,  Anyone,             post(pages::rate_answer)),
+        row(Method::GET,    "/chat/{slug}/{token}/{file}",     No,  Anyone,             get(pages::agent_file)),
         row(Method::GET,    "/docs",                           No,  Anyone,             get(pages::docs)),
         row(Method::GET,    "/docs/administer",                No,  Anyone,             get(pages::administer_guide)),
         row(Method::GET,    "/docs/widget",                    No,  Anyone,             get(pages::widget_guide)),
@@ -263,6 +270,9 @@ fn table() -> Vec<Row> {
         row(Method::GET,    "/widget/{version}/widget.js",     No,  Anyone,             get(pages::pinned_loader)),
         row(Method::POST,   "/theme",                          No,  Anyone,             post(pages::choose_theme)),
         row(Method::GET,    "/assets/{file}",                  No,  Anyone,             get(pages::file)),
+        row(Method::GET,    "/robots.txt",                     No,  Anyone,             get(pages::robots)),
+        row(Method::GET,    "/sitemap.xml",                    No,  Anyone,             get(pages::sitemap)),
+        row(Method::GET,    "/favicon.ico",                    No,  Anyone,             get(pages::favicon)),
     ]
 }
 
@@ -276,6 +286,13 @@ fn for_trying() -> Vec<Row> {
         row(Method::GET,  burner::SCRIPT_PATH,  get(burner::script)),
         row(Method::POST, "/dev/burner/sign",   post(burner::sign)),
     ]
+}
+
+/// What may be read and does not stand in the API's document: pages, and what belongs to them. For tests that look at all
+/// of them.
+pub fn undocumented() -> impl Iterator<Item = &'static str> {
+    let rows = table().into_iter();
+    rows.filter(|row| row.documented == Documented::No && row.method == Method::GET).map(|row| row.path)
 }
 
 /// The router of all doors.
@@ -298,6 +315,7 @@ pub fn router(state: AppState) -> Router {
         sockets: state.sockets,
         bodies: body::Budget::new(),
         gate: gate::Gate::default(),
+        pictures: pages::Pictures::default(),
     });
     let mut rows = table();
     if app.burner == Burner::Offered {

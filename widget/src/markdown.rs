@@ -34,6 +34,19 @@ enum Ending {
     Final,
 }
 
+/// A whole answer, as what a [`Renderer`] draws of it in the end: for whoever prints it at once. What exceeds [`MAX_TEXT`]
+/// is left out.
+pub fn read(text: &str) -> Vec<Node> {
+    let text: String = sound(&text[..text.floor_char_boundary(MAX_TEXT)]).collect();
+    let mut outline = Outline::default();
+    block::split(&text).iter().map(|block| block::render(&block.raw, &mut outline, Ending::Final)).collect()
+}
+
+/// What a text may hold: a line ends in one way, and nothing is invisible to a parser.
+fn sound(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter(|c| *c != '\r').map(|c| if c == '\0' { '\u{fffd}' } else { c })
+}
+
 /// Draws one answer as it grows.
 ///
 /// Blocks that can no longer change are forgotten; what is kept is the text and the tree of those that can.
@@ -69,7 +82,7 @@ impl<C: Canvas> Renderer<C> {
         let room = MAX_TEXT.saturating_sub(self.total);
         let text = &text[..text.floor_char_boundary(room)];
         self.total += text.len();
-        self.open.extend(text.chars().filter(|c| *c != '\r').map(|c| if c == '\0' { '\u{fffd}' } else { c }));
+        self.open.extend(sound(text));
         self.settle();
         self.draw(Ending::Open);
     }

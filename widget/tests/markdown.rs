@@ -1,7 +1,7 @@
 //! The renderer of markdown, from outside: what it draws, and what it never draws.
 
 use proptest::prelude::*;
-use widget::markdown::{Canvas, MAX_TEXT, Renderer, Tag};
+use widget::markdown::{Canvas, MAX_TEXT, Node, Renderer, Tag};
 
 /// A page that is only remembered, and that knows when it is touched where it must not be.
 #[derive(Default)]
@@ -98,8 +98,25 @@ fn drawn<'t>(chunks: impl IntoIterator<Item = &'t str>) -> Page {
     renderer.into_canvas()
 }
 
+/// What is drawn, and what is read at once: they are the same.
 fn html(text: &str) -> String {
-    drawn([text]).html(0)
+    let html = drawn([text]).html(0);
+    let mut page = Page::new();
+    copy(&mut page, 0, &widget::markdown::read(text));
+    assert_eq!(page.html(0), html, "{text}");
+    html
+}
+
+fn copy(page: &mut Page, parent: usize, nodes: &[Node]) {
+    for node in nodes {
+        match node {
+            Node::Text(text) => page.append_text(&parent, text),
+            Node::Element(tag, children) => {
+                let place = page.append(&parent, tag);
+                copy(page, place, children);
+            }
+        }
+    }
 }
 
 /// What a reader sees before the end.

@@ -44,6 +44,12 @@ pub fn api(visit: &Visit, document: &Value) -> String {
     shell::page(visit, head, body)
 }
 
+/// The names of the groups, each of which has a page.
+#[must_use]
+pub fn group_names(document: &Value) -> Vec<String> {
+    document::groups(document).into_iter().map(|group| group.name).collect()
+}
+
 /// `/docs/api/{group}`: every field of a group's operations; `None` when there is no such group.
 #[must_use]
 pub fn group(visit: &Visit, document: &Value, name: &str) -> Option<String> {

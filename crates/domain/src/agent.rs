@@ -24,6 +24,8 @@ pub const SLUG_BYTES_AT_MOST: usize = 63;
 const REMEMBERED_FOR: Duration = Duration::seconds(5);
 /// Agents remembered at most; past that all are forgotten, which is slower and never wrong.
 const REMEMBERED_AT_MOST: usize = 10_000;
+/// Agents that the first page introduces: two rows.
+pub const SHOWN: i64 = 6;
 
 /// A token that speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +58,21 @@ pub struct Agent {
     pub public_history: bool,
 }
 
+/// The traits that say what an agent is, most telling first; the engine reads them in this order, too.
+const NATURES: [&str; 3] = ["archetype", "calling", "class"];
+
 impl Agent {
+    /// What it is by its own traits: a wayfinder, a sage.
+    #[must_use]
+    pub fn nature(&self) -> Option<&str> {
+        // What may not be said of an agent's machinery is cleaned from names, too.
+        let named = |wanted: &str| {
+            let wanted = narration::clean(wanted);
+            self.traits.iter().find(|(name, _)| name.eq_ignore_ascii_case(&wanted))
+        };
+        NATURES.iter().find_map(|name| named(name)).map(|(_, value)| value.as_str())
+    }
+
     /// `{slug}:{token}`, as claims and records have it.
     #[must_use]
     pub fn nft_id(&self) -> String {
@@ -66,7 +82,10 @@ impl Agent {
 
 /// Agents that this process has read lately.
 #[derive(Debug, Default)]
-pub struct Known(Mutex<HashMap<Name, (OffsetDateTime, Arc<Agent>)>>);
+pub struct Known(Mutex<HashMap<Name, (OffsetDateTime, Arc<Agent>)>>, Mutex<Option<Shown>>);
+
+/// The first agents of the default collection, and when they were read.
+type Shown = (OffsetDateTime, Arc<[Arc<Agent>]>);
 
 /// Slug and token.
 type Name = (String, String);
@@ -126,6 +145,36 @@ pub async fn list(ctx: &Ctx, community: CommunityId, page: Page) -> Result<Vec<A
          where collection.community_id = $1 and agent.id > $2 order by agent.id limit $3",
     )
     .bind(community.0)
+    .bind(page.after.unwrap_or(i64::MIN))
+    .bind(page.limit)
+    .fetch_all(&ctx.db)
+    .await?;
+    Ok(rows.into_iter().map(|row| Arc::new(row.into())).collect())
+}
+
+/// The first agents of the deployment's default collection, for the first page: at most [`SHOWN`], none where there is no
+/// such collection.
+pub async fn shown(ctx: &Ctx) -> Result<Arc<[Arc<Agent>]>, sqlx::Error> {
+    let now = ctx.clock.now();
+    if let Some((read_at, agents)) = &*ctx.agents.1.lock().unwrap_or_else(PoisonError::into_inner)
+        && now - *read_at < REMEMBERED_FOR
+    {
+        return Ok(Arc::clone(agents));
+    }
+    let agents: Arc<[Arc<Agent>]> = of_default(ctx, Page { after: None, limit: SHOWN }).await?.into();
+    *ctx.agents.1.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, Arc::clone(&agents)));
+    Ok(agents)
+}
+
+/// The agents of the deployment's default collection, in the order in which they came.
+pub async fn of_default(ctx: &Ctx, page: Page) -> Result<Vec<Arc<Agent>>, sqlx::Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select agent.id, collection.community_id, collection.slug, collection.name as collection, agent.token_id,
+           agent.name, agent.description, agent.image, agent.traits, agent.version, agent.holder_only,
+           agent.public_history
+         from agent join collection on collection.id = agent.collection_id
+         where collection.is_default and agent.id > $1 order by agent.id limit $2",
+    )
     .bind(page.after.unwrap_or(i64::MIN))
     .bind(page.limit)
     .fetch_all(&ctx.db)

@@ -12,6 +12,7 @@
 mod history;
 mod log;
 mod recover;
+mod room;
 mod run;
 mod store;
 mod watching;
@@ -29,6 +30,7 @@ use crate::agent::Agent;
 
 pub use history::{Feedback, PAGE_AT_MOST, Said, Sharing, Whose, conversations, page, rate, share, sharing};
 pub use recover::recover;
+pub use room::{Look, Purse, Room, room};
 pub use watching::Watching;
 pub use words::{End, Frame, How, NotTaken, Numbered, Question, Speaker, Started};
 

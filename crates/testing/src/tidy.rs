@@ -27,7 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("reputation", &["types"]),
     ("finn", &["client", "types"]),
     ("domain", &["client", "ledger", "identity", "pay", "chain", "reputation", "types"]),
-    ("app", &["domain", "types"]),
+    ("app", &["domain", "types", "widget"]),
     ("frontend", &["domain", "types"]),
     ("discord", &["domain", "types"]),
     ("telegram", &["domain", "types"]),

@@ -12,6 +12,8 @@ export async function run({ base, open, axe, check, shot }) {
   await openShadow(page);
   await page.goto(blog.origin);
   const it = widget(page);
+  await it.button.waitFor();
+  await axe(page, "a page with the closed widget, in the dark");
   await it.button.click();
   await it.frame.getByRole("button", { name: "Sign in to chat" }).waitFor();
   const inside = await it.document();

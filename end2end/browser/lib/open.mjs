@@ -5,6 +5,8 @@ import { inject } from "./wallet.mjs";
 
 /** How long one thing that has to happen may take on a machine that compiles beside it: a limit, never a wait. */
 const PATIENCE_MS = 60_000;
+/** What Chromium says of a fetch that nobody wants any more: no reason follows. One that fails fails as a request. */
+const ABANDONED = /^Fetch API cannot load \S+\.\s*$/;
 /** Narrower is a phone. */
 const PHONE = 600;
 
@@ -19,7 +21,8 @@ export function visitor({ browser, base }) {
   };
   const watch = (page) => {
     page.on("console", (message) => {
-      if (["error", "warning"].includes(message.type())) complain(page, `console ${message.type()}: ${message.text()} (${message.location().url})`);
+      const isComplaint = ["error", "warning"].includes(message.type()) && !ABANDONED.test(message.text());
+      if (isComplaint) complain(page, `console ${message.type()}: ${message.text()} (${message.location().url})`);
     });
     page.on("pageerror", (error) => complain(page, `page error: ${error.stack ?? error}`));
     page.on("crash", () => complain(page, "the page crashed"));

@@ -1,13 +1,20 @@
 // The pages that anyone may read: one line each. `says` stands in their text, with and without JavaScript.
 export const PAGES = [
   { name: "home", path: "/", says: "Every token has a voice." },
+  { name: "agents", path: "/agents", says: "Who is home" },
+  { name: "agent", path: "/chat/demo/1", says: "Draws maps of places that have moved since." },
+  { name: "no-agent", path: "/chat/demo/99", says: "Nobody lives at this number", status: 404 },
   { name: "docs", path: "/docs", says: "Ask with curl" },
+  { name: "docs-widget", path: "/docs/widget", says: "An agent on your own page" },
   { name: "api", path: "/docs/api", says: "/v1/chat/completions" },
   { name: "api-group", path: "/docs/api/openai", says: "Answers a conversation, whole or as a stream" },
+  { name: "widget", path: "/docs/widget", says: "data-agent" },
   { name: "problems", path: "/problems", says: "The balance does not cover this request" },
   { name: "problem", path: "/problems/insufficient-credits", says: "What to do" },
   { name: "developers", path: "/developers", says: "Your first answer is a minute away" },
   { name: "account", path: "/developers/account", says: "Usage and keys" },
+  { name: "signin", path: "/signin?return=/docs", says: "Sign in with your wallet" },
+  { name: "own-account", path: "/account", says: "Your account is your wallet" },
   { name: "not-found", path: "/no/such/page", says: "There is no page at this address", status: 404 },
   { name: "error", path: "/theme", says: "The method does not fit", status: 405 },
 ];

@@ -6,7 +6,10 @@
 
 mod account;
 pub(crate) mod admin;
+mod agents;
 mod assets;
+mod chat;
+mod crawlers;
 mod developers;
 mod embed;
 mod form;
@@ -16,15 +19,18 @@ mod signin;
 mod theme;
 mod widget;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::extract::rejection::PathRejection;
 use axum::response::Response;
 use serde_json::Value;
 
 pub(crate) use self::account::{end_sessions, page as own_account};
+pub(crate) use self::agents::{Pictures, file as agent_file, gallery};
 pub(crate) use self::assets::file;
+pub(crate) use self::chat::{of_default as chat_of_default, page as chat, rate as rate_answer, share as share_chat};
+pub(crate) use self::crawlers::{favicon, robots, sitemap};
 pub(crate) use self::developers::{account, account_form, sign_up, sign_up_form};
 pub(crate) use self::embed::frame;
 pub(crate) use self::reader::Reader;
@@ -32,13 +38,14 @@ pub(crate) use self::signin::{sign_in, sign_out};
 pub(crate) use self::theme::choose as choose_theme;
 pub(crate) use self::widget::{current as loader, pinned as pinned_loader};
 use super::problem::Shape;
-use super::{openapi, problem};
+use super::{App, openapi, problem};
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(openapi::document);
 
 /// `/`
-pub(crate) async fn home(reader: Reader) -> Response {
-    reader.show(app::home::page(reader.visit()))
+pub(crate) async fn home(State(app): State<Arc<App>>, reader: Reader) -> Response {
+    let agents = agents::some(&app).await;
+    reader.show(app::home::page(reader.visit(), &agents))
 }
 
 /// `/docs`

@@ -10,7 +10,7 @@ use core::cell::{Cell, RefCell};
 
 use js_sys::futures::spawn_local;
 use wasm_bindgen::{JsCast as _, JsValue};
-use web_sys::{Element, Event as DomEvent, HtmlElement, KeyboardEvent};
+use web_sys::{Element, Event as DomEvent, HtmlElement, HtmlTextAreaElement, KeyboardEvent};
 
 use super::config::{Config, Mode};
 use super::dom::{self, add, add_text, icons, set};
@@ -46,13 +46,18 @@ pub(super) struct Panel {
     unread: Cell<u32>,
     /// Which of the timers counts; earlier ones are of no interest any more.
     timer: Cell<u32>,
+    /// What was said before is being fetched; what is asked meanwhile is asked after it.
+    is_entering: Cell<bool>,
+    waiting: RefCell<Option<String>>,
 }
 
 impl Panel {
     /// Builds the panel in `root` and wakes it.
     pub(super) fn mount(root: Element) {
         let config = Config::read(&root);
+        let begun = Begun::take(&root);
         let view = View::new(&root, &config);
+        begun.put(&view);
         let seed = u64::from_le_bytes(dom::random());
         let panel = Rc::new(Self {
             is_signed_in: Cell::new(config.is_signed_in),
@@ -68,11 +73,19 @@ impl Panel {
             handoff: RefCell::new(None),
             unread: Cell::new(0),
             timer: Cell::new(0),
+            is_entering: Cell::new(false),
+            waiting: RefCell::new(None),
         });
         panel.listen();
         panel.view.busy(false);
+        panel.view.to_end();
         if panel.is_signed_in.get() {
             panel.enter(true);
+            if begun.is_wanted {
+                panel.send();
+            } else if begun.is_focused {
+                dom::focus(&panel.view.entry);
+            }
         } else {
             panel.view.status(&Status::Asleep);
             panel.introduce();
@@ -191,6 +204,10 @@ impl Panel {
 
     fn ask(self: &Rc<Self>, text: &str) {
         if text.is_empty() || self.chat.borrow().is_busy() || !self.is_signed_in.get() {
+            return;
+        }
+        if self.is_entering.get() {
+            *self.waiting.borrow_mut() = Some(text.to_owned());
             return;
         }
         self.clear_intro();
@@ -392,18 +409,25 @@ impl Panel {
     /// One is signed in: shows what was said before and takes up what was not finished.
     fn enter(self: &Rc<Self>, is_first: bool) {
         self.is_signed_in.set(true);
-        self.clear_intro();
+        if !is_first {
+            self.clear_intro();
+        }
         self.view.allow_writing(true);
+        self.is_entering.set(true);
         let panel = Rc::clone(self);
         spawn_local(async move {
             let earlier = if is_first || panel.view.log.child_element_count() == 0 {
                 panel.earlier().await
             } else {
-                Vec::new()
+                None
             };
             let mut running = None;
-            for turn in earlier.into_iter().rev() {
-                running = panel.show_earlier(&turn).or(running);
+            // What the page itself had drawn stays until there is something better.
+            if let Some(earlier) = earlier {
+                panel.view.log.set_text_content(None);
+                for turn in earlier.into_iter().rev() {
+                    running = panel.show_earlier(&turn).or(running);
+                }
             }
             let remembered = storage::recall(&panel.open_name()).and_then(|text| Json::parse(&text));
             let remembered =
@@ -423,18 +447,25 @@ impl Panel {
             }
             panel.view.to_end();
             panel.happened(Event::SignedIn);
+            panel.is_entering.set(false);
+            if let Some(text) = panel.waiting.take() {
+                if panel.chat.borrow().is_busy() {
+                    panel.view.entry.set_value(&text);
+                    panel.view.look_at_entry();
+                } else {
+                    panel.ask(&text);
+                }
+            }
         });
     }
 
-    async fn earlier(&self) -> Vec<Json> {
-        let Some(url) = &self.config.history else { return Vec::new() };
+    /// `None`: there is nowhere to ask, or no answer came.
+    async fn earlier(&self) -> Option<Vec<Json>> {
+        let url = self.config.history.as_ref()?;
         let token = self.token.borrow().clone();
         let sign = if url.contains('?') { '&' } else { '?' };
         let answer = http::get(&format!("{url}{sign}limit={EARLIER}"), token.as_deref()).await;
-        answer
-            .filter(http::Answer::is_good)
-            .map(|answer| answer.body.get("turns").items())
-            .unwrap_or_default()
+        answer.filter(http::Answer::is_good).map(|answer| answer.body.get("turns").items())
     }
 
     /// Shows a turn of the history; one that still runs is left to be taken up.
@@ -510,6 +541,37 @@ impl Panel {
             panel.enter(false);
             panel.focus();
         });
+    }
+}
+
+/// What stood in the root before: the server's drawing, and what somebody began to do with it.
+struct Begun {
+    turns: Vec<Element>,
+    draft: String,
+    is_focused: bool,
+    is_wanted: bool,
+}
+
+impl Begun {
+    fn take(root: &Element) -> Self {
+        let entry = root.query_selector("textarea").ok().flatten();
+        let mut turns = Vec::new();
+        if let Ok(drawn) = root.query_selector_all(".fs-turn,.fs-intro") {
+            turns.extend((0..drawn.length()).filter_map(|index| drawn.get(index)?.dyn_into().ok()));
+        }
+        Self {
+            turns,
+            is_focused: entry.is_some() && dom::document().active_element() == entry,
+            draft: entry.map(|entry| entry.unchecked_into::<HtmlTextAreaElement>().value()).unwrap_or_default(),
+            is_wanted: root.has_attribute("data-wanted"),
+        }
+    }
+
+    fn put(&self, view: &View) {
+        for turn in &self.turns {
+            dom::put(&view.log, turn);
+        }
+        view.entry.set_value(&self.draft);
     }
 }
 

@@ -57,10 +57,10 @@ pub(crate) async fn frame(
             };
             match app::embed::frame(frame) {
                 Some(page) => reader.show_framed(StatusCode::OK, page, &ancestors),
-                None => refuse(&reader, &Refused::NotBuilt, host, theme),
+                None => refuse(&reader, &Refused::NotBuilt, host.as_ref(), theme),
             }
         }
-        Err(refused) => refuse(&reader, &refused, host, theme),
+        Err(refused) => refuse(&reader, &refused, host.as_ref(), theme),
     }
 }
 
@@ -78,20 +78,25 @@ async fn found(
         Some((slug, token)) => agent::find(&app.ctx, slug, token).await,
         None => agent::find_default(&app.ctx, &wanted.agent).await,
     };
-    let agent = agent.map_err(broken)?.ok_or(Refused::NoAgent)?;
+    let agent = agent.map_err(|error| broken(&error))?.ok_or(Refused::NoAgent)?;
     let this_machine =
         if app.origins.is_local() { ThisMachine::Welcome } else { ThisMachine::OnlyWhenListed };
     let ancestors = embed::ancestors(&app.ctx, agent.community, host, this_machine).await;
-    let ancestors = ancestors.map_err(broken)?.ok_or(Refused::HostNotAllowed)?;
+    let ancestors = ancestors.map_err(|error| broken(&error))?.ok_or(Refused::HostNotAllowed)?;
     Ok((agent, ancestors))
 }
 
-fn broken(error: sqlx::Error) -> Refused {
-    tracing::error!(error = &error as &dyn std::error::Error, "a frame's agent could not be read");
+fn broken(error: &sqlx::Error) -> Refused {
+    tracing::error!(%error, "a frame's agent could not be read");
     Refused::Broken
 }
 
-fn refuse(reader: &Reader, refused: &Refused, host: Option<Origin>, theme: Option<&'static str>) -> Response {
+fn refuse(
+    reader: &Reader,
+    refused: &Refused,
+    host: Option<&Origin>,
+    theme: Option<&'static str>,
+) -> Response {
     let status = match refused {
         Refused::NoHost => StatusCode::BAD_REQUEST,
         Refused::NoAgent => StatusCode::NOT_FOUND,
@@ -99,7 +104,7 @@ fn refuse(reader: &Reader, refused: &Refused, host: Option<Origin>, theme: Optio
         Refused::SwitchedOff | Refused::NotBuilt => StatusCode::SERVICE_UNAVAILABLE,
         Refused::Broken => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let named = host.as_ref().map(ToString::to_string);
+    let named = host.map(ToString::to_string);
     let page = app::embed::refused(refused, named, theme, reader.visit().nonce.clone());
-    reader.show_framed(status, page, host.as_slice())
+    reader.show_framed(status, page, host.map_or(&[], std::slice::from_ref))
 }
