@@ -21,15 +21,17 @@ mod widget;
 
 use std::sync::{Arc, LazyLock};
 
-use axum::extract::{Path, State};
 use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use serde_json::Value;
 
 pub(crate) use self::account::{end_sessions, page as own_account};
 pub(crate) use self::agents::{Pictures, file as agent_file, gallery};
 pub(crate) use self::assets::file;
-pub(crate) use self::chat::{of_default as chat_of_default, page as chat, rate as rate_answer, share as share_chat};
+pub(crate) use self::chat::{
+    of_default as chat_of_default, page as chat, rate as rate_answer, share as share_chat,
+};
 pub(crate) use self::crawlers::{favicon, robots, sitemap};
 pub(crate) use self::developers::{account, account_form, sign_up, sign_up_form};
 pub(crate) use self::embed::frame;
