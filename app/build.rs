@@ -29,6 +29,7 @@ const STYLES: &[&str] = &[
     "developers",
     "checkout",
     "account",
+    "admin",
     "chat",
 ];
 

@@ -1,12 +1,14 @@
 //! `/docs`: quick starts and the few ideas that one has to know; and below `/docs/api` the reference, rendered from the
 //! OpenAPI document, without JavaScript.
 
+mod administer;
 mod document;
 mod reference;
 mod widget;
 
 use leptos::prelude::*;
 
+pub use self::administer::administer;
 pub use self::reference::{api, group, group_names};
 pub use self::widget::widget;
 use crate::parts::code;
@@ -45,6 +47,7 @@ pub fn page(visit: &Visit) -> String {
                 <h2>"Guides"</h2>
                 <ul>
                     <li><a href="/docs/widget">"The widget on your page"</a></li>
+                    <li><a href="/docs/administer">"Looking after a community"</a></li>
                 </ul>
                 <h2>"Reference"</h2>
                 <ul>

@@ -14,6 +14,7 @@
 #![recursion_limit = "256"]
 
 pub mod account;
+pub mod admin;
 pub mod agents;
 pub mod assets;
 pub mod buy;

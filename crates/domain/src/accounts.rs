@@ -9,6 +9,7 @@ use types::{AccountId, CommunityId, Wallet};
 
 use crate::Ctx;
 use crate::admin::{self, Deed};
+use crate::community::{self, Deputy};
 use crate::flags::Flag;
 use crate::reports::account_of;
 
@@ -102,6 +103,9 @@ pub async fn register(
     .await?;
     if let Some(wallet) = wallet {
         own(&mut tx, developer_id, wallet).await?;
+        // Who else would look after a community that a sign-up made?
+        let by = Deputy { who: "sign-up", reason: "the wallet signed its own community up" };
+        community::add_admin(&mut tx, &ctx.clock, community, wallet, by).await?;
     }
     ledger::open_account(&mut tx, &ctx.clock, AccountKey { community, account }, None).await?;
     let request = key_request(community, account, "sandbox", KeyKind::Sandbox);

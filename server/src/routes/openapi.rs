@@ -34,6 +34,7 @@ use super::{
         siwe::handoff::offer, siwe::handoff::exchange, sessions::list, sessions::end, sessions::end_all,
         flags::list, orders::packs, orders::create, orders::read, orders::choose, webhook::take,
         admin::agents::list, admin::usage::read, admin::billing::read, admin::audit::read, admin::conservation::read, admin::actions::list,
+        admin::enforcement::read,
         admin::caps::read, admin::caps::write, admin::origins::read, admin::origins::write, admin::grants::create, admin::payments::list, admin::payments::reconcile,
         admin::reviews::list, admin::reviews::resolve,
         ops::health, ops::livez, ops::readyz, ops::metrics, ops::version, ops::jwks, json,

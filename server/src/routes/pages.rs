@@ -5,6 +5,7 @@
 //! caller the problem document that it can read. Deliberately absent: HTML (that is `app`), rules.
 
 mod account;
+pub(crate) mod admin;
 mod agents;
 mod assets;
 mod buy;
@@ -65,6 +66,11 @@ pub(crate) async fn home(State(app): State<Arc<App>>, reader: Reader) -> Respons
 /// `/docs`
 pub(crate) async fn docs(reader: Reader) -> Response {
     reader.show(app::docs::page(reader.visit()))
+}
+
+/// `/docs/administer`
+pub(crate) async fn administer_guide(reader: Reader) -> Response {
+    reader.show(app::docs::administer(reader.visit()))
 }
 
 /// `/docs/widget`

@@ -5,6 +5,8 @@
 
 mod abuse;
 mod admin;
+mod admin_pages;
+mod admin_wallets;
 mod agent_pages;
 mod agents;
 mod checkout;

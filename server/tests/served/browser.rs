@@ -32,6 +32,10 @@ macro_rules! journeys {
 }
 
 journeys! {
+    admin_audit,
+    admin_caps,
+    admin_overview,
+    admin_repair,
     calm,
     chat_reads,
     chat_states,
@@ -77,6 +81,7 @@ async fn journey(name: &str) {
         .arg(failures)
         .arg(name.replace('_', "-"))
         .env("FREESIDE_OPERATOR_TOKEN", OPERATOR)
+        .env("FREESIDE_BINARY", env!("CARGO_BIN_EXE_freeside"))
         .kill_on_drop(true);
     run(&mut command).await;
     world.audited().await;
