@@ -27,7 +27,7 @@ impl Browser<'_> {
         ask.header("sec-fetch-site", "same-origin").send().await
     }
 
-    async fn fill(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
+    async fn fill_in(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
         let ask = self.dress(self.house.ask("POST", path)).header("accept", BROWSER);
         let ask = ask.header("content-type", "application/x-www-form-urlencoded");
         ask.header("sec-fetch-site", "same-origin").body(form(fields)).send().await
@@ -91,7 +91,7 @@ async fn every_page_is_its_administrators_alone_and_nothing_keeps_it() {
     }
     for tab in ["/caps", "/payments", "/reviews", "/settings"] {
         let path = place(&payer, tab);
-        assert_eq!(stranger.fill(&path, &[("reason", "x")]).await.status, 404, "{path}");
+        assert_eq!(stranger.fill_in(&path, &[("reason", "x")]).await.status, 404, "{path}");
         let foreign = admin.with_cookies(house.ask("POST", &path)).header("origin", "https://evil.example");
         assert_eq!(foreign.body("limit=1&reason=x").send().await.status, 403, "{path}");
     }
@@ -176,24 +176,24 @@ async fn caps_and_settings_are_changed_by_forms_and_recorded() {
         ("account", vec![("limit", "5"), ("account", "me"), ("reason", "x")]),
         ("reason", vec![("limit", "5"), ("reason", " ")]),
     ] {
-        let again = admin.fill(&caps, &fields).await;
+        let again = admin.fill_in(&caps, &fields).await;
         assert_eq!(again.status, 422, "{field}");
         assert!(again.text().contains(&format!("id=\"{field}-error\"")), "{field}: {}", again.text());
     }
-    let set = admin.fill(&caps, &[("limit", "$1,234.50"), ("account", ""), ("reason", "holidays")]).await;
+    let set = admin.fill_in(&caps, &[("limit", "$1,234.50"), ("account", ""), ("reason", "holidays")]).await;
     assert_eq!((set.status.as_u16(), address(&set)), (303, &*format!("{caps}?done=cap")));
     let page = admin.look(address(&set)).await.text();
     assert!(
         page.contains("The cap is set") && page.contains("$1234.50") && page.contains("$987.60"),
         "{page}"
     );
-    let lifted = admin.fill(&caps, &[("limit", ""), ("reason", "over")]).await;
+    let lifted = admin.fill_in(&caps, &[("limit", ""), ("reason", "over")]).await;
     assert!(admin.look(address(&lifted)).await.text().contains("There is no cap"));
 
     let add = |what: &'static str, field: &'static str, value: String| {
         let admin = &admin;
         let settings = settings.clone();
-        async move { admin.fill(&settings, &[("do", what), (field, &value), ("reason", "a test")]).await }
+        async move { admin.fill_in(&settings, &[("do", what), (field, &value), ("reason", "a test")]).await }
     };
     assert_eq!(
         add("remove-admin", "wallet", first.address().to_string()).await.status,
@@ -231,11 +231,11 @@ async fn a_payment_is_reconciled_after_saying_so_twice() {
     let payment = house.paid_and_silent(&payer).await;
     let before = house.balance(&payer).await.minted;
     let path = place(&payer, "/payments");
-    let unknown = admin.fill(&path, &[("payment", "1"), ("reason", "x")]).await;
+    let unknown = admin.fill_in(&path, &[("payment", "1"), ("reason", "x")]).await;
     assert_eq!(unknown.status, 404);
     assert!(unknown.text().contains("role=\"alert\""));
     let reason = ("reason", "the buyer shows a finished transaction");
-    let asked = admin.fill(&path, &[("payment", &payment), reason]).await;
+    let asked = admin.fill_in(&path, &[("payment", &payment), reason]).await;
     assert_eq!(asked.status, 200, "{}", asked.text());
     let token = |page: &str| {
         let rest = page.split("name=\"confirmation\" value=\"").nth(1).expect("a token");
@@ -244,12 +244,12 @@ async fn a_payment_is_reconciled_after_saying_so_twice() {
     let confirmation = token(&asked.text());
     assert_eq!(house.balance(&payer).await.minted, before, "not yet");
 
-    let done = admin.fill(&path, &[("payment", &payment), reason, ("confirmation", &confirmation)]).await;
+    let done = admin.fill_in(&path, &[("payment", &payment), reason, ("confirmation", &confirmation)]).await;
     assert_eq!(address(&done), format!("{path}?done=reconciled"), "{}", done.text());
     assert_eq!(house.balance(&payer).await.minted, before + 10_500_000);
     // A second administrator appears: the first one's next repair waits for them.
     house.make_admin(payer.key.community, second.address()).await;
-    let asked = admin.fill(&path, &[("payment", &payment), reason]).await.text();
+    let asked = admin.fill_in(&path, &[("payment", &payment), reason]).await.text();
     assert!(asked.contains("It waits for another administrator") && !asked.contains("name=\"confirmation\""));
     assert!(admin.look(&path).await.text().contains("You asked for it"));
     let mut other = Browser::new(&house);
@@ -257,7 +257,7 @@ async fn a_payment_is_reconciled_after_saying_so_twice() {
     let waiting = other.look(&path).await.text();
     assert!(waiting.contains("Approve and do it") && waiting.contains(reason.1), "{waiting}");
     let confirmation = token(&waiting);
-    let done = other.fill(&path, &[("payment", &payment), reason, ("confirmation", &confirmation)]).await;
+    let done = other.fill_in(&path, &[("payment", &payment), reason, ("confirmation", &confirmation)]).await;
     assert_eq!(address(&done), format!("{path}?done=reconciled"), "{}", done.text());
     assert_eq!(house.balance(&payer).await.minted, before + 10_500_000, "twice is once");
 }
