@@ -6,9 +6,9 @@ export const PAGES = [
   { name: "no-agent", path: "/chat/demo/99", says: "Nobody lives at this number", status: 404 },
   { name: "docs", path: "/docs", says: "Ask with curl" },
   { name: "docs-widget", path: "/docs/widget", says: "An agent on your own page" },
+  { name: "docs-administer", path: "/docs/administer", says: "Looking after a community" },
   { name: "api", path: "/docs/api", says: "/v1/chat/completions" },
   { name: "api-group", path: "/docs/api/openai", says: "Answers a conversation, whole or as a stream" },
-  { name: "widget", path: "/docs/widget", says: "data-agent" },
   { name: "problems", path: "/problems", says: "The balance does not cover this request" },
   { name: "problem", path: "/problems/insufficient-credits", says: "What to do" },
   { name: "developers", path: "/developers", says: "Your first answer is a minute away" },
@@ -18,6 +18,7 @@ export const PAGES = [
   { name: "requests", path: "/developers/requests", says: "Request log" },
   { name: "playground", path: "/developers/playground", says: "Ask with your own key" },
   { name: "buy", path: "/buy", says: "Sign in to buy" },
+  { name: "admin", path: "/admin", says: "Sign in to administer" },
   { name: "not-found", path: "/no/such/page", says: "There is no page at this address", status: 404 },
   { name: "error", path: "/theme", says: "The method does not fit", status: 405 },
 ];
