@@ -27,7 +27,9 @@ const STYLES: &[&str] = &[
     "docs",
     "trouble",
     "developers",
+    "checkout",
     "account",
+    "admin",
     "chat",
 ];
 

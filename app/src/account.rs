@@ -245,7 +245,7 @@ fn met(agents: Agents) -> impl IntoView {
 fn bought(orders: Vec<OrderRow>) -> impl IntoView {
     let is_empty = orders.is_empty();
     let empty = is_empty
-        .then(|| view! { <p>"Nothing bought so far. Whatever you order stands here, with its payment."</p> });
+        .then(|| view! { <p>"Nothing bought so far. "<a href="/buy">"Buy credits"</a>", and the order stands here with its payment."</p> });
     let rows: Vec<_> = orders
         .into_iter()
         .map(|OrderRow { path, pack, price, status, at }| {

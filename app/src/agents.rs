@@ -43,7 +43,8 @@ pub fn page(visit: &Visit, agents: &[Agent], next: Option<&str>) -> String {
 /// Nobody of that number; `agents` are some that are there.
 #[must_use]
 pub fn nobody(visit: &Visit, agents: &[Agent], request_id: &str) -> String {
-    let head = Head::private("Nobody lives at this number", "There is no agent of that collection and token.");
+    let head =
+        Head::private("Nobody lives at this number", "There is no agent of that collection and token.");
     let others = (!agents.is_empty()).then(|| {
         view! {
             <section class="neighbours" aria-labelledby="neighbours">
@@ -79,13 +80,16 @@ fn card(agent: &Agent, heading: &'static str) -> impl IntoView + use<> {
         about.truncate(about.trim_end().len());
         about.push('…');
     }
-    let nature = agent.nature.as_ref().map(|nature| view! { <p class="nature" dir="auto">{nature.clone()}</p> });
+    let nature =
+        agent.nature.as_ref().map(|nature| view! { <p class="nature" dir="auto">{nature.clone()}</p> });
     let likeness = match &agent.image {
         Some(image) => {
             view! { <img class="likeness" src=image.clone() alt="" width="80" height="80" loading="lazy"/> }
                 .into_any()
         }
-        None => view! { <span class="likeness" aria-hidden="true" inner_html=chat::svg(agent)></span> }.into_any(),
+        None => {
+            view! { <span class="likeness" aria-hidden="true" inner_html=chat::svg(agent)></span> }.into_any()
+        }
     };
     let name = view! { <a href=agent.path() dir="auto">{agent.name.clone()}</a> };
     let name = match heading {

@@ -15,8 +15,8 @@ pub mod picture;
 use leptos::prelude::*;
 use types::MicroUsd;
 
-use self::agent::fitting;
 pub use self::agent::Agent;
+use self::agent::fitting;
 pub use self::mark::svg;
 pub use self::panel::{Turn, TurnState};
 use crate::parts;
@@ -107,7 +107,7 @@ pub fn page(visit: &Visit, agent: &Agent, room: &Room) -> String {
                 {panel::panel(visit, agent, room)}
                 {below(agent, room)}
             </div>
-            {facts(agent, room)}
+            {terms(agent, room)}
         </div>
     };
     shell::page(visit, head, body)
@@ -132,7 +132,7 @@ fn profile(agent: &Agent) -> impl IntoView + use<> {
 }
 
 /// Its traits, and what talking to it costs.
-fn facts(agent: &Agent, room: &Room) -> impl IntoView + use<> {
+fn terms(agent: &Agent, room: &Room) -> impl IntoView + use<> {
     let is_news = |(_, value): &&(String, String)| Some(value) != agent.nature.as_ref();
     let traits: Vec<_> = agent
         .traits
@@ -155,7 +155,7 @@ fn facts(agent: &Agent, room: &Room) -> impl IntoView + use<> {
         view! { <div><dt>"Your credit here"</dt><dd>{sum} " · "<a href="/buy">"Buy credits"</a></dd></div> }
     });
     view! {
-        <dl class="facts">
+        <dl class="terms">
             {traits}
             <div><dt>"Community"</dt><dd dir="auto">{room.community.clone()}</dd></div>
             <div><dt>"An answer costs"</dt><dd>{price(room.usual)}</dd></div>
@@ -283,7 +283,8 @@ mod tests {
 
     #[test]
     fn whoever_is_not_signed_in_reads_and_runs_nothing() {
-        let html = page(&visit("/chat/demo/1"), &agent("Marrow Finch"), &room(vec![turn("Where?", "**Here**")]));
+        let html =
+            page(&visit("/chat/demo/1"), &agent("Marrow Finch"), &room(vec![turn("Where?", "**Here**")]));
         assert!(!html.contains("<script") && !html.contains("data-freeside") && !html.contains("<textarea"));
         assert!(html.contains("<strong>Here</strong>") && html.contains("Sign in to talk"));
         assert!(html.contains("href=\"/signin?return=%2Fchat%2Fdemo%2F1\""));
@@ -295,7 +296,8 @@ mod tests {
     /// The most that metadata and conversations can hold, in letters that take the most room.
     #[test]
     fn the_heaviest_page_keeps_within_its_budget() {
-        let heavy = |length: usize| "\"&字<".repeat(length.div_ceil(4)).chars().take(length).collect::<String>();
+        let heavy =
+            |length: usize| "\"&字<".repeat(length.div_ceil(4)).chars().take(length).collect::<String>();
         let traits = (0..60).map(|_| (heavy(80), heavy(200))).collect();
         let agent = Agent {
             about: heavy(2_000),

@@ -1,12 +1,14 @@
 //! `/docs`: quick starts and the few ideas that one has to know; and below `/docs/api` the reference, rendered from the
 //! OpenAPI document, without JavaScript.
 
+mod administer;
 mod document;
 mod reference;
 mod widget;
 
 use leptos::prelude::*;
 
+pub use self::administer::administer;
 pub use self::reference::{api, group, group_names};
 pub use self::widget::widget;
 use crate::parts::code;
@@ -37,12 +39,15 @@ pub fn page(visit: &Visit) -> String {
                     <li><a href="#sdks">"Ask with an SDK"</a></li>
                     <li><a href="#models">"Models and pools"</a></li>
                     <li><a href="#money">"What an answer costs"</a></li>
+                    <li><a href="#buy">"Buy credits"</a></li>
+                    <li><a href="#watch">"Watch and change keys"</a></li>
                     <li><a href="#limits">"Limits"</a></li>
                     <li><a href="#errors">"Errors"</a></li>
                 </ul>
                 <h2>"Guides"</h2>
                 <ul>
                     <li><a href="/docs/widget">"The widget on your page"</a></li>
+                    <li><a href="/docs/administer">"Looking after a community"</a></li>
                 </ul>
                 <h2>"Reference"</h2>
                 <ul>
@@ -87,7 +92,7 @@ fn quick_start(url: &str) -> impl IntoView + use<> {
     );
     view! {
         <h2 id="key">"Take a key"</h2>
-        <p>"A sandbox key is free, needs no card, and is good for a number of tokens each UTC day. "<a href="/developers">"Sign up on a page"</a>", or:"</p>
+        <p>"A sandbox key is free, needs no card, and is good for a number of tokens each UTC day. "<a href="/developers">"Sign up on a page"</a>" and ask right there, or:"</p>
         {code("Sign up", &register)}
         <p>"The key is shown once. Keep it in "<code>"FREESIDE_API_KEY"</code>"."</p>
         <h2 id="curl">"Ask with curl"</h2>
@@ -128,6 +133,11 @@ fn ideas() -> impl IntoView {
         <h2 id="money">"What an answer costs"</h2>
         <p>"Amounts are micro-USD: whole millionths of a dollar, sent as strings, never as floating-point numbers. Before a model is asked, the most that the answer can cost is set aside. When it ends, what it did cost is charged and the rest is given back at once."</p>
         <p>"If that does not fit your balance, the answer is a "<a href="/problems/insufficient-credits">"402"</a>" that says how many tokens you can afford. Send "<code>"X-Freeside-Clamp: affordable"</code>", and "<code>"max_tokens"</code>" is lowered instead."</p>
+        <h2 id="buy">"Buy credits"</h2>
+        <p><a href="/buy">"Choose a pack"</a>", then a coin whose minimum fits it. The checkout shows the address, the exact amount, a memo where the coin needs one, and how the payment stands; the credits arrive whether you watch or not. By the API: "<code>"POST /api/v1/orders"</code>" with an "<code>"Idempotency-Key"</code>", then "<code>"POST /api/v1/orders/{id}/payment"</code>"."</p>
+        <p>"Once something was bought, "<a href="/developers/account">"one press"</a>" or "<code>"POST /api/v1/developers/upgrade"</code>" makes a live key."</p>
+        <h2 id="watch">"Watch and change keys"</h2>
+        <p>"The "<a href="/developers/requests">"request log"</a>" has each request with what was set aside for it, charged, and given back; "<code>"GET /api/v1/requests"</code>" has the same, with filters and pages. "<a href="/developers/account">"Usage and keys"</a>" makes further keys that may do less, rotates one with both working for up to seven days, and revokes one at once. A key is managed by the wallet that signed up, or by a key with the scope "<code>"keys"</code>"."</p>
         <h2 id="limits">"Limits"</h2>
         <p>"Each key has requests per minute and tokens per UTC day. Answers carry the vendor\u{2019}s own rate headers, and a "<a href="/problems/rate-limited">"429"</a>" says when to come back. Limits are counted apart from money: a full balance does not lift them."</p>
         <h2 id="errors">"Errors"</h2>

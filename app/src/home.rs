@@ -158,7 +158,9 @@ mod tests {
     use crate::shell::tests::visit;
 
     fn six() -> Vec<Agent> {
-        ["Marrow Finch", "Old Tansy", "Ferro Quill", "Juno of the Tides", "Ember Vale", "Nim"].map(tests_agent).to_vec()
+        ["Marrow Finch", "Old Tansy", "Ferro Quill", "Juno of the Tides", "Ember Vale", "Nim"]
+            .map(tests_agent)
+            .to_vec()
     }
 
     #[test]

@@ -14,15 +14,19 @@
 #![recursion_limit = "256"]
 
 pub mod account;
+pub mod admin;
 pub mod agents;
 pub mod assets;
+pub mod buy;
 pub mod chat;
+pub mod checkout;
 pub mod developers;
 pub mod docs;
 pub mod embed;
 pub mod home;
 pub mod parts;
 pub mod problems;
+mod qr;
 pub mod shell;
 pub mod signin;
 pub mod trouble;

@@ -50,6 +50,17 @@ pub fn prose(text: &str) -> String {
     html
 }
 
+/// A field for an API key, which a door looks at once.
+pub(crate) fn key_field(label: &'static str) -> impl IntoView + use<> {
+    view! {
+        <div class="field">
+            <label for="key">{label}</label>
+            <input r#type="password" id="key" name="key" required=true autocomplete="off" spellcheck="false" aria-describedby="key-help"/>
+            <p class="help" id="key-help">"We look at it once and do not remember it."</p>
+        </div>
+    }
+}
+
 /// An address as people compare it: its beginning and its end.
 #[must_use]
 pub fn short(wallet: Wallet) -> String {

@@ -262,6 +262,6 @@ mod tests {
         let wallet = Some(Wallet([7; 20]));
         let page =
             page(&Visit { wallet, ..visit("/signin") }, &Purpose::GoOn("/docs".into()), None, Burner::Absent);
-        assert!(page.contains("<a class=\"button\" href=\"/docs\">"));
+        assert!(page.contains("<a href=\"/docs\" class=\"button\">"));
     }
 }

@@ -1,16 +1,16 @@
 //! A button that copies a text of the page. It is hidden until this runs: without it, a click on the text selects it.
 
 use wasm_bindgen::closure::Closure;
-use web_sys::{Document, Element};
+use web_sys::Element;
 
 use crate::{page, words};
 
 /// How long the button says that it is done.
 const TOLD_MS: i32 = 2_500;
 
-pub(crate) fn wake(document: &Document) {
-    for button in page::all(document, "[data-copy]") {
-        let target = button.get_attribute("data-copy").and_then(|id| document.get_element_by_id(&id));
+pub(crate) fn wake(root: &Element) {
+    for button in page::all(root, "[data-copy]") {
+        let target = button.get_attribute("data-copy").and_then(|id| page::named(&id));
         let Some(target) = target else { continue };
         let shown = button.clone();
         page::on(&button, "click", move || copy(&shown, &target));

@@ -3,7 +3,7 @@
 use js_sys::{Promise, Reflect};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast as _, JsError, JsValue};
-use web_sys::{Document, Element, Headers, RequestInit, Response};
+use web_sys::{Element, Headers, RequestInit, Response};
 
 use crate::{page, words};
 
@@ -12,10 +12,10 @@ const LOOK_MS: i32 = 2_000;
 /// A page that is left open stops looking after ten minutes.
 const LOOKS_AT_MOST: u32 = 300;
 
-pub(crate) fn wake(document: &Document) {
-    for place in page::all(document, "[data-first-call]") {
+pub(crate) fn wake(root: &Element) {
+    for place in page::all(root, "[data-first-call]") {
         let Some(key) = place.get_attribute("data-first-call") else { continue };
-        let key = document.get_element_by_id(&key).and_then(|element| element.text_content());
+        let key = page::named(&key).and_then(|element| element.text_content());
         let Some(key) = key else { continue };
         place.set_text_content(Some(words::WAITING));
         let _ = place.remove_attribute("hidden");
@@ -35,7 +35,10 @@ fn look(place: Element, key: &str, left: u32) {
     };
     let failed_again = again.clone();
     let read = Closure::once(move |usage: JsValue| match told(&usage) {
-        Some(text) => place.set_text_content(Some(&text)),
+        Some(text) => {
+            place.set_class_name("note good");
+            place.set_text_content(Some(&text));
+        }
         None => again(),
     });
     let failed = Closure::once(move |_: JsValue| failed_again());

@@ -7,6 +7,40 @@ pub const NOT_COPIED: &str = "Select and copy by hand";
 /// Nothing has come yet.
 pub const WAITING: &str = "Waiting for your first request. It shows here as soon as it arrives.";
 
+/// The answer is on its way.
+pub const ASKING: &str = "Asking…";
+/// There is no key to ask with.
+pub const NO_KEY: &str = "Put an API key into the field above; it starts with lf_.";
+/// The answer was stopped.
+pub const STOPPED: &str = "Stopped. What was said is charged, and no more.";
+/// Nothing came back.
+pub const AWAY: &str = "The server cannot be reached. Send it again in a moment.";
+
+/// What an answer took.
+#[must_use]
+pub fn receipt(prompt: f64, completion: f64, cost_micro: &str, pool: &str) -> String {
+    let cost =
+        cost_micro.parse::<i64>().map_or_else(|_| String::new(), |micro| format!(", ${}", dollars(micro)));
+    format!("{prompt} tokens asked, {completion} answered by the pool {pool}{cost}.")
+}
+
+/// How long it is until something ends.
+#[must_use]
+pub fn left(seconds: i64) -> String {
+    if seconds <= 0 {
+        return "(over)".to_owned();
+    }
+    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    if hours >= 48 {
+        return format!("({} days left)", hours / 24);
+    }
+    if hours > 0 {
+        format!("({hours}:{minutes:02}:{seconds:02} left)")
+    } else {
+        format!("({minutes}:{seconds:02} left)")
+    }
+}
+
 /// The first request came.
 #[must_use]
 pub fn arrived(requests: &str, tokens: f64, cost_micro: &str) -> String {
@@ -16,12 +50,14 @@ pub fn arrived(requests: &str, tokens: f64, cost_micro: &str) -> String {
     format!("{many}: {tokens} tokens{cost}.")
 }
 
-/// Micro-USD as decimal text with all six digits.
+/// Micro-USD as decimal text with as many decimals as it needs, at least two.
 #[must_use]
 pub fn dollars(micro: i64) -> String {
     let magnitude = micro.unsigned_abs();
     let sign = if micro < 0 { "-" } else { "" };
-    format!("{sign}{}.{:06}", magnitude / 1_000_000, magnitude % 1_000_000)
+    let digits = format!("{:06}", magnitude % 1_000_000);
+    let needed = digits.trim_end_matches('0').len().max(2);
+    format!("{sign}{}.{}", magnitude / 1_000_000, &digits[..needed])
 }
 
 #[cfg(test)]
@@ -29,8 +65,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn time_is_counted_in_minutes_until_there_are_hours() {
+        let told = [0, 59, 61, 3_661, 600_000].map(left).join(" ");
+        assert_eq!(told, "(over) (0:59 left) (1:01 left) (1:01:01 left) (6 days left)");
+    }
+
+    #[test]
+    fn a_receipt_names_the_pool_and_the_cost() {
+        assert_eq!(
+            receipt(12.0, 9.0, "85", "cheap"),
+            "12 tokens asked, 9 answered by the pool cheap, $0.000085."
+        );
+    }
+
+    #[test]
     fn an_amount_never_passes_through_a_float() {
         assert_eq!(dollars(85), "0.000085");
+        assert_eq!(dollars(2_500_000), "2.50");
         assert_eq!(dollars(-1_000_001), "-1.000001");
         assert_eq!(dollars(i64::MAX), "9223372036854.775807");
         assert_eq!(arrived("1", 60.0, "85"), "Your first request has arrived: 60 tokens, $0.000085.");

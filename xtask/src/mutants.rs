@@ -54,7 +54,7 @@ const GROUPS: [Group; 3] = [
             "crates/pay/src/decimal.rs",
             "crates/pay/src/notice.rs",
         ],
-        tests: &["--lib", "--test", "main"],
+        tests: &["--lib", "--test", "pay"],
         filter: &["canonical", "decimal", "json", "notice"],
     },
 ];
@@ -77,6 +77,9 @@ pub(crate) fn mutants(packages: &[String], arguments: &[String]) -> anyhow::Resu
         let mut step = shell::step(&program, ["mutants", "--package", group.package, "--no-shuffle"])
             .args(["--timeout", SECONDS_AT_MOST, "--output"])
             .args([&output])
+            // Each mutant is a build and a link: half of both would be what debuggers read.
+            .env("CARGO_PROFILE_DEV_DEBUG", "false")
+            .env("CARGO_INCREMENTAL", "1")
             .without("CARGO_TARGET_DIR");
         for file in group.files {
             step = step.args(["--file", file]);

@@ -131,7 +131,8 @@ pub(crate) mod tests {
 
     /// An agent like those of the demo.
     pub(crate) fn agent(name: &str) -> Agent {
-        let traits = [("Calling", "Wayfinder"), ("Element", "Air"), ("Keepsake", "A compass that points home")];
+        let traits =
+            [("Calling", "Wayfinder"), ("Element", "Air"), ("Keepsake", "A compass that points home")];
         let traits = traits.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         Agent {
             slug: "demo".to_owned(),

@@ -45,8 +45,13 @@ mod tests {
 
     #[test]
     fn an_answer_can_be_no_markup_of_its_own() {
-        let made = html("<script>alert(1)</script> [a](javascript:alert(1)) ![x](https://evil.example/i.png)\n\n---");
-        assert!(!made.contains("<script") && !made.contains("href=\"javascript") && !made.contains("<img"), "{made}");
+        let made = html(
+            "<script>alert(1)</script> [a](javascript:alert(1)) ![x](https://evil.example/i.png)\n\n---",
+        );
+        assert!(
+            !made.contains("<script") && !made.contains("href=\"javascript") && !made.contains("<img"),
+            "{made}"
+        );
         assert!(made.contains("&lt;script&gt;") && made.contains("<hr>") && !made.contains("</hr>"));
         let link = html("[a](https://a.example/?q=\"x\")");
         assert!(!link.contains("\"x\""), "{link}");

@@ -38,7 +38,7 @@ pub(super) fn shapes(agent: &Agent) -> Vec<Shape> {
     let lamps = 10 + part(0, 7);
     for lamp in 0..lamps {
         let at = on_circle(39.5, angle + f32::from(lamp) / f32::from(lamps) * TAU);
-        let is_lit = seed >> (24 + lamp) & 3 == 0 || lamp == 0;
+        let is_lit = (seed >> (24 + lamp)).is_multiple_of(4) || lamp == 0;
         let (radius, colour) = if is_lit { (3.0, light) } else { (2.3, dim) };
         shapes.push(Shape::Disc { at, radius, colour });
     }

@@ -218,7 +218,9 @@ fn log(agent: &Agent, room: &Room) -> String {
     }
     html.extend(kept.into_iter().rev());
     if matches!(room.purse, Some(Purse::Available(left)) if left < room.usual) && room.shown == Shown::Own {
-        html.push_str("<p class=\"empty-purse\">Your credit here is used up. <a href=\"/buy\">Buy credits</a></p>");
+        html.push_str(
+            "<p class=\"empty-purse\">Your credit here is used up. <a href=\"/buy\">Buy credits</a></p>",
+        );
     }
     html.push_str("</div>");
     html
@@ -228,8 +230,7 @@ fn log(agent: &Agent, room: &Room) -> String {
 fn drawn(agent: &Agent, room: &Room, turn: &Turn) -> String {
     let whole = room.shown == Shown::One;
     let name = escape(&fitting(&agent.name, NAME_BYTES));
-    let question =
-        if whole { turn.question.clone() } else { fitting(&turn.question, QUESTION_BYTES) };
+    let question = if whole { turn.question.clone() } else { fitting(&turn.question, QUESTION_BYTES) };
     let id = turn.request_id.as_deref().filter(|_| turn.state != TurnState::Running);
     let id = id.map(|id| format!(" data-turn=\"{id}\"")).unwrap_or_default();
     let mut html = format!(
@@ -240,11 +241,18 @@ fn drawn(agent: &Agent, room: &Room, turn: &Turn) -> String {
     let is_cut = answer_of(turn, whole, &mut html);
     html.push_str("</div>");
     if is_cut {
-        let _ = write!(html, "<p class=\"fs-note\"><a href=\"{}?turn={}\">Read it all</a></p>", agent.path(), turn.id);
+        let _ = write!(
+            html,
+            "<p class=\"fs-note\"><a href=\"{}?turn={}\">Read it all</a></p>",
+            agent.path(),
+            turn.id
+        );
     }
     let note = match (turn.state, &turn.message) {
         (_, Some(message)) => Some(fitting(message, QUESTION_BYTES)),
-        (TurnState::Running, None) => Some("The answer is on its way. Load the page again to see it.".to_owned()),
+        (TurnState::Running, None) => {
+            Some("The answer is on its way. Load the page again to see it.".to_owned())
+        }
         (TurnState::Ended { was_stopped: true }, None) => Some("Stopped.".to_owned()),
         (TurnState::Ended { was_stopped: false }, None) => None,
         (TurnState::Failed, None) => Some("This answer broke off.".to_owned()),
@@ -304,7 +312,10 @@ fn rating(agent: &Agent, turn: &Turn) -> String {
     };
     let good = button("good", "Good answer", turn.is_good == Some(true));
     let bad = button("bad", "Bad answer", turn.is_good == Some(false));
-    format!("<form class=\"fs-deeds\" method=\"post\" action=\"{}/feedback\">{good}{bad}</form>", agent.path())
+    format!(
+        "<form class=\"fs-deeds\" method=\"post\" action=\"{}/feedback\">{good}{bad}</form>",
+        agent.path()
+    )
 }
 
 /// When nothing was said yet: how to begin.

@@ -1,16 +1,41 @@
-//! `/developers/account`: what an account has, used, and which keys it has, for whoever shows one of its keys.
+//! `/developers/account`: what an account has, used and asked, and its keys; for its wallet, and for whoever shows one of
+//! its keys.
 //!
-//! The key comes with a form and is looked at once: no cookie, nothing in an address, and it is not on the page that
-//! answers. Deliberately absent: rotating and revoking, which need more than a page that forgets its reader.
+//! A key comes with a form and is looked at once: no cookie, nothing in an address, and it is not on the page that
+//! answers. What a wallet does with one press, a key's owner does with the key once more.
 
 use leptos::prelude::*;
 use types::MicroUsd;
 
+use super::requests::{self, RequestRow};
+use crate::parts::{encoded, key_field, sign_in};
 use crate::shell::{self, Head, Visit};
+
+/// What there is to show.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// Nobody has said whose account; with why the last try failed.
+    Nobody(Option<String>),
+    /// The wallet that is signed in has not signed up.
+    NotSignedUp,
+    /// An account.
+    Account(Box<Account>),
+}
+
+/// How the looker proves that the account is theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Viewer {
+    /// A session, which the browser shows by itself.
+    Wallet,
+    /// A key, to be typed each time.
+    Key,
+}
 
 /// What an account has and did this month.
 #[derive(Clone, Debug)]
 pub struct Account {
+    /// Who looks.
+    pub viewer: Viewer,
     /// Free to spend.
     pub available: MicroUsd,
     /// Set aside for answers in progress.
@@ -21,8 +46,18 @@ pub struct Account {
     pub read_at: String,
     /// Each UTC day of this month until today.
     pub days: Vec<Day>,
+    /// The last few, newest first.
+    pub requests: Vec<RequestRow>,
     /// Newest first.
     pub keys: Vec<KeyRow>,
+    /// Whether live keys can be made: something was bought or granted.
+    pub may_go_live: bool,
+    /// Scopes that a new key may have.
+    pub scopes: Vec<&'static str>,
+    /// What was just done.
+    pub done: Option<String>,
+    /// What was refused.
+    pub refusal: Option<String>,
 }
 
 /// What was used on one day.
@@ -51,63 +86,86 @@ pub struct KeyRow {
     pub state: String,
     /// Last use, for people.
     pub last_used: String,
+    /// Whether it can still be rotated and revoked.
+    pub is_active: bool,
 }
 
-/// The form, and what came of it: nothing yet, a refusal, or an account.
+/// The page.
 #[must_use]
-pub fn account(visit: &Visit, found: Option<Result<Account, String>>) -> String {
-    let about = "What your account has, what it used this month, and its keys.";
-    let head = Head::private("Usage and keys", about);
-    let (refusal, found) = match found {
-        None => (None, None),
-        Some(Err(text)) => (Some(text), None),
-        Some(Ok(account)) => (None, Some(account)),
+pub fn account(visit: &Visit, found: Found) -> String {
+    let about = "What your account has, what it used this month, what it asked, and its keys.";
+    let head = Head { scripts: &["frontend.js"], ..Head::private("Usage and keys", about) };
+    let body = match found {
+        Found::Nobody(refusal) => nobody(visit, refusal).into_any(),
+        Found::NotSignedUp => view! {
+            <p>"This wallet has not signed up as a developer. It takes a name and a press, and comes with a free sandbox key."</p>
+            <p class="actions"><a class="button" href="/developers">"Make my key"</a></p>
+            <p class="small quiet after-sheet">"Looking for what you pay for chats? "<a href="/account">"Your wallet\u{2019}s account"</a>" has it."</p>
+        }
+        .into_any(),
+        Found::Account(account) => figures(*account).into_any(),
     };
-    let is_wrong = refusal.is_some();
-    let error = refusal.map(|text| view! { <p class="error" id="key-error" role="alert">{text}</p> });
-    let described = if is_wrong { "key-error key-help" } else { "key-help" };
-    let label = if found.is_some() { "Look again" } else { "Show me my account" };
     let body = view! {
         <div class="docs">
             <header>
                 <p class="eyebrow"><a href="/developers">"Developers"</a></p>
                 <h1>"Usage and keys"</h1>
             </header>
-            <article>
-                {found.map(figures)}
-                <form class="sheet" method="post" action="/developers/account">
-                    <div class="field">
-                        <label for="key">"An API key of the account"</label>
-                        <input r#type="password" id="key" name="key" required=true autocomplete="off" spellcheck="false"
-                            aria-describedby=described aria-invalid=is_wrong.then_some("true")/>
-                        {error}
-                        <p class="help" id="key-help">"It needs the scopes "<code>"usage"</code>" and "<code>"keys"</code>", which every key has unless you narrowed it. We look at it once and do not remember it."</p>
-                    </div>
-                    <button class="button">{label}</button>
-                </form>
-            </article>
-            <nav class="contents after" aria-labelledby="contents">
-                <h2 id="contents">"See also"</h2>
-                <ul>
-                    <li><a href="/docs/api/keys">"Rotate and revoke keys"</a></li>
-                    <li><a href="/docs/api/developers">"Usage over the API"</a></li>
-                    <li><a href="/docs#money">"What an answer costs"</a></li>
-                </ul>
-            </nav>
+            <article>{body}</article>
+            {super::places()}
         </div>
     };
     shell::page(visit, head, body)
+}
+
+/// Sign in, or show a key.
+fn nobody(visit: &Visit, refusal: Option<String>) -> AnyView {
+    let is_wrong = refusal.is_some();
+    let error = refusal.map(|text| view! { <p class="error" id="key-error" role="alert">{text}</p> });
+    let described = if is_wrong { "key-error key-help" } else { "key-help" };
+    let href = sign_in(&visit.path);
+    view! {
+        <p class="actions"><a class="button" href=href>"Sign in with a wallet"</a></p>
+        <form class="sheet after-sheet" method="post" action="/developers/account">
+            <div class="field">
+                <label for="key">"Or show an API key of the account"</label>
+                <input r#type="password" id="key" name="key" required=true autocomplete="off" spellcheck="false"
+                    aria-describedby=described aria-invalid=is_wrong.then_some("true")/>
+                {error}
+                <p class="help" id="key-help">"It needs the scopes "<code>"usage"</code>" and "<code>"keys"</code>", which every key has unless you narrowed it. We look at it once and do not remember it."</p>
+            </div>
+            <button class="button plain">"Show me my account"</button>
+        </form>
+    }
+    .into_any()
 }
 
 fn dollars(amount: MicroUsd) -> String {
     format!("${}", amount.to_usd())
 }
 
-fn figures(account: Account) -> impl IntoView {
-    let Account { available, held, owed, read_at, days, keys } = account;
+fn figures(account: Account) -> AnyView {
+    let Account {
+        viewer,
+        available,
+        held,
+        owed,
+        read_at,
+        days,
+        requests,
+        keys,
+        may_go_live,
+        scopes,
+        done,
+        refusal,
+    } = account;
+    let done = done.map(|text| view! { <p class="note good" role="status">{text}</p> });
+    let refusal = refusal.map(|text| view! { <p class="note bad" role="alert">{text}</p> });
     let owes = (owed > MicroUsd::ZERO).then(|| view! { <div><dt>"Owed"</dt><dd>{dollars(owed)}</dd></div> });
     let stamp = format!("As of {read_at} UTC.");
     view! {
+        {done}
+        {refusal}
         <section class="figures" aria-labelledby="balance">
             <h2 id="balance">"Balance"</h2>
             <dl class="sums">
@@ -115,18 +173,111 @@ fn figures(account: Account) -> impl IntoView {
                 <div><dt>"Set aside"</dt><dd>{dollars(held)}</dd></div>
                 {owes}
             </dl>
-            <p class="small quiet">{stamp}</p>
+            <p class="small quiet">{stamp}" "<a href="/buy">"Buy credits"</a></p>
         </section>
         {usage(days)}
+        {latest(requests)}
         {keys_table(keys)}
+        {new_key(viewer, scopes)}
+        {going_live(viewer, may_go_live)}
+    }
+    .into_any()
+}
+
+/// The last requests, and the way to all of them.
+fn latest(rows: Vec<RequestRow>) -> AnyView {
+    let is_empty = rows.is_empty();
+    let table = (!is_empty).then(|| requests::short_table(rows));
+    let empty = is_empty.then(|| {
+        view! { <p>"Each request shows here with what was set aside for it, what it cost, and what was given back. "<a href="/developers/playground">"Ask a first question"</a>"."</p> }
+    });
+    view! {
+        <section class="figures" aria-labelledby="requests">
+            <h2 id="requests">"Requests"</h2>
+            {table}
+            {empty}
+            <p><a href="/developers/requests">"The whole request log"</a></p>
+        </section>
+    }
+    .into_any()
+}
+
+/// One more key.
+fn new_key(viewer: Viewer, scopes: Vec<&'static str>) -> AnyView {
+    let boxes: Vec<_> = scopes
+        .into_iter()
+        .map(|scope| {
+            view! { <label class="check"><input r#type="checkbox" name="scope" value=scope checked=true/>" "<code>{scope}</code>" "<span>{may(scope)}</span></label> }
+        })
+        .collect();
+    let key = (viewer == Viewer::Key).then(|| key_field("Your API key, once more"));
+    view! {
+        <form class="sheet" method="post" action="/developers/keys" data-once="" aria-labelledby="new-key">
+            <h2 id="new-key">"One more key"</h2>
+            <div class="field">
+                <label for="key-name">"Name"</label>
+                <input r#type="text" id="key-name" name="name" required=true maxlength="80" autocomplete="off" aria-describedby="key-name-help"/>
+                <p class="help" id="key-name-help">"What uses it: a laptop, a server, a job."</p>
+            </div>
+            <fieldset class="scopes"><legend>"It may"</legend>{boxes}</fieldset>
+            {key}
+            <button class="button">"Make the key"</button>
+        </form>
+    }
+    .into_any()
+}
+
+/// What a scope lets a key do, in words.
+fn may(scope: &str) -> &'static str {
+    match scope {
+        "chat" => "ask models and agents, which costs credits",
+        "models" => "list the models",
+        "usage" => "read usage, requests and orders, and buy credits",
+        "keys" => "make, rotate and revoke keys",
+        _ => "",
+    }
+}
+
+/// The way from the sandbox to a live key.
+fn going_live(viewer: Viewer, may_go_live: bool) -> AnyView {
+    let way = if may_go_live {
+        let key = (viewer == Viewer::Key).then(second_key_field);
+        view! {
+            <p>"Your account has credits that were bought or granted. A live key spends them, with more requests a minute and every pool of its tier."</p>
+            <form method="post" action="/developers/upgrade" data-once="">{key}<button class="button">"Make a live key"</button></form>
+        }
+        .into_any()
+    } else {
+        view! {
+            <p>"A live key needs credits that were bought or granted; the sandbox\u{2019}s daily allowance does not count."</p>
+            <p class="actions"><a class="button" href="/buy">"Buy credits"</a></p>
+        }
+        .into_any()
+    };
+    view! {
+        <section class="sheet after-sheet" aria-labelledby="live">
+            <h2 id="live">"Go live"</h2>
+            {way}
+        </section>
+    }
+    .into_any()
+}
+
+/// The same field in the page's second form, where ids have to differ.
+fn second_key_field() -> impl IntoView {
+    view! {
+        <div class="field">
+            <label for="key-2">"Your API key, once more"</label>
+            <input r#type="password" id="key-2" name="key" required=true autocomplete="off" spellcheck="false"/>
+        </div>
     }
 }
 
 /// A chart and, for those who read figures, its table.
-fn usage(days: Vec<Day>) -> impl IntoView {
+fn usage(days: Vec<Day>) -> AnyView {
     let is_empty = days.iter().all(|day| day.requests == 0);
     let empty = is_empty.then(|| {
-        view! { <p>"Nothing yet this month. "<a href="/docs#curl">"Ask a first question"</a>", and it shows here at once."</p> }
+        view! { <p>"Nothing yet this month. "<a href="/developers/playground">"Ask a first question"</a>", and it shows here at once."</p> }
     });
     let chart = (!is_empty).then(|| chart(&days));
     let rows: Vec<_> = days
@@ -163,6 +314,7 @@ fn usage(days: Vec<Day>) -> impl IntoView {
             {table}
         </section>
     }
+    .into_any()
 }
 
 /// Height of the tallest bar, in the chart's own units.
@@ -171,7 +323,7 @@ const TALLEST: i64 = 100;
 const STEP: usize = 10;
 
 /// A bar for each day, as high as the day was dear.
-fn chart(days: &[Day]) -> impl IntoView + use<> {
+fn chart(days: &[Day]) -> AnyView {
     let dearest = days.iter().map(|day| day.cost.0).max().unwrap_or(0).max(1);
     let bars: Vec<_> = days
         .iter()
@@ -195,12 +347,16 @@ fn chart(days: &[Day]) -> impl IntoView + use<> {
         <svg class="bars" viewBox=view_box preserveAspectRatio="none" role="img" aria-label=label.clone()>{bars}</svg>
         <p class="small quiet">{label}</p>
     }
+    .into_any()
 }
 
-fn keys_table(keys: Vec<KeyRow>) -> impl IntoView {
+fn keys_table(keys: Vec<KeyRow>) -> AnyView {
     let rows: Vec<_> = keys
         .into_iter()
-        .map(|KeyRow { name, id, kind, state, last_used }| {
+        .map(|KeyRow { name, id, kind, state, last_used, is_active }| {
+            let href = format!("/developers/keys/{}", encoded(&id));
+            let label = format!("Rotate or revoke {name}");
+            let manage = is_active.then(|| view! { <a href=href aria-label=label>"Rotate or revoke"</a> });
             view! {
                 <tr>
                     <th scope="row">{name}</th>
@@ -208,6 +364,7 @@ fn keys_table(keys: Vec<KeyRow>) -> impl IntoView {
                     <td>{kind}</td>
                     <td>{state}</td>
                     <td>{last_used}</td>
+                    <td>{manage}</td>
                 </tr>
             }
         })
@@ -216,14 +373,15 @@ fn keys_table(keys: Vec<KeyRow>) -> impl IntoView {
         <section class="figures" aria-labelledby="keys">
             <h2 id="keys">"Keys"</h2>
             <div class="scroll" tabindex="0" role="group" aria-label="Keys, as a table">
-                <table>
+                <table class="log">
                     <caption>"Newest first; times in UTC"</caption>
-                    <thead><tr><th scope="col">"Name"</th><th scope="col">"Public part"</th><th scope="col">"Kind"</th><th scope="col">"State"</th><th scope="col">"Last used"</th></tr></thead>
+                    <thead><tr><th scope="col">"Name"</th><th scope="col">"Public part"</th><th scope="col">"Kind"</th><th scope="col">"State"</th><th scope="col">"Last used"</th><th scope="col"><span class="hidden">"Change it"</span></th></tr></thead>
                     <tbody>{rows}</tbody>
                 </table>
             </div>
         </section>
     }
+    .into_any()
 }
 
 #[cfg(test)]
@@ -238,10 +396,23 @@ mod tests {
             kind: "live",
             state: "active".into(),
             last_used: "never".into(),
+            is_active: true,
         };
-        let (available, held, owed) = (MicroUsd(2_000_000), MicroUsd::ZERO, MicroUsd::ZERO);
-        let account = Account { available, held, owed, read_at: "12:00".into(), days, keys: vec![key] };
-        super::account(&visit("/developers/account"), Some(Ok(account)))
+        let account = Account {
+            viewer: Viewer::Wallet,
+            available: MicroUsd(2_000_000),
+            held: MicroUsd::ZERO,
+            owed: MicroUsd::ZERO,
+            read_at: "12:00".into(),
+            days,
+            requests: Vec::new(),
+            keys: vec![key],
+            may_go_live: false,
+            scopes: vec!["chat", "keys"],
+            done: None,
+            refusal: None,
+        };
+        super::account(&visit("/developers/account"), Found::Account(Box::new(account)))
     }
 
     fn day(number: u8, requests: i64, cost: i64) -> Day {
@@ -259,6 +430,13 @@ mod tests {
     }
 
     #[test]
+    fn going_live_needs_credits_and_says_where_they_are_bought() {
+        let page = with(vec![day(1, 0, 0)]);
+        assert!(page.contains("href=\"/buy\"") && !page.contains("action=\"/developers/upgrade\""));
+        assert!(page.contains("href=\"/developers/keys/abc\"") && !page.contains("name=\"key\""));
+    }
+
+    #[test]
     fn a_month_without_usage_says_what_to_do() {
         let page = with(vec![day(1, 0, 0)]);
         assert!(page.contains("Nothing yet this month") && !page.contains("class=\"bars\""));
@@ -266,7 +444,7 @@ mod tests {
 
     #[test]
     fn a_key_that_was_refused_is_told_and_not_repeated() {
-        let page = account(&visit("/developers/account"), Some(Err("That is no key.".into())));
+        let page = account(&visit("/developers/account"), Found::Nobody(Some("That is no key.".into())));
         assert!(page.contains("aria-invalid=\"true\"") && page.contains("That is no key."));
     }
 }

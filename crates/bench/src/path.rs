@@ -41,6 +41,9 @@ const DEVELOPERS: usize = 64;
 pub(crate) const DATABASE: &str = "freeside";
 /// After the start, before the idle memory is read: the first pass of every job is over.
 const IDLE: Duration = Duration::from_secs(3);
+/// Before an open loop is measured it runs this long at least: what the books' jobs still have to do for the run before,
+/// each ten to twenty seconds, is not this load's.
+const STEADY: Duration = Duration::from_secs(20);
 /// Callers of an open loop: many more than are in flight, so that nobody is late for their own timetable.
 const OPEN_CALLERS: u32 = 256;
 
@@ -81,6 +84,8 @@ struct Plan {
     kind: Kind,
     callers: u32,
     pace: Pace,
+    /// Its load runs this long before it is measured, or as long as asked for.
+    steady: Duration,
 }
 
 impl Options {
@@ -90,12 +95,14 @@ impl Options {
             kind: Kind::Peak,
             callers,
             pace: Pace::Closed,
+            steady: Duration::ZERO,
         };
         let open = |name, kind, per_second| Plan {
             name: format!("{name} at {per_second}/s"),
             kind,
             callers: OPEN_CALLERS,
             pace: Pace::Open { per_second },
+            steady: if self.quick { Duration::ZERO } else { STEADY },
         };
         let mut plans = if self.quick {
             vec![peak(64), open("half load", Kind::Half, 100), open("paced", Kind::Paced, 50)]
@@ -256,6 +263,7 @@ impl Bench {
             }
         };
         wal::age(&self.cluster.superuser_url(DATABASE)).await?;
+        let warm_up = warm_up.max(plan.steady);
         let before = books::read(&self.db, &self.developers).await?;
         let Loaded { mut tally, took, from, to, paused } =
             self.load(plan, self.service, warm_up, measured).await?;

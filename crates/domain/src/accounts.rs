@@ -9,6 +9,7 @@ use types::{AccountId, CommunityId, Wallet};
 
 use crate::Ctx;
 use crate::admin::{self, Deed};
+use crate::community::{self, Deputy};
 use crate::flags::Flag;
 use crate::reports::account_of;
 
@@ -102,6 +103,9 @@ pub async fn register(
     .await?;
     if let Some(wallet) = wallet {
         own(&mut tx, developer_id, wallet).await?;
+        // Who else would look after a community that a sign-up made?
+        let by = Deputy { who: "sign-up", reason: "the wallet signed its own community up" };
+        community::add_admin(&mut tx, &ctx.clock, community, wallet, by).await?;
     }
     ledger::open_account(&mut tx, &ctx.clock, AccountKey { community, account }, None).await?;
     let request = key_request(community, account, "sandbox", KeyKind::Sandbox);
@@ -160,8 +164,8 @@ pub async fn standing_of(ctx: &Ctx, wallet: Wallet) -> anyhow::Result<Option<Sta
     Ok(Some(Standing { account, kind, scopes: Scopes::developer(), limits: KeyLimits::default_for(kind) }))
 }
 
-/// Whether the account was ever given credits that somebody paid for or vouched for.
-async fn has_paid(ctx: &Ctx, account: AccountKey) -> anyhow::Result<bool> {
+/// Whether the account may have live keys: it was once given credits that somebody paid for or vouched for.
+pub async fn has_paid(ctx: &Ctx, account: AccountKey) -> anyhow::Result<bool> {
     let paid = [Source::Purchase, Source::Grant, Source::X402, Source::Overpay];
     let mut connection = ctx.db.acquire().await?;
     Ok(ledger::report::has_lot(&mut connection, account, &paid).await?)

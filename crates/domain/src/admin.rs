@@ -1,7 +1,7 @@
 //! What administrators do: each deed is written down, and a repair of money is asked for twice.
 //!
-//! What always holds: `admin_action` only grows; a confirmation serves one deed of one person, once, within
-//! [`CONFIRM_WITHIN`]. Deliberately absent: who may do what (the doors' access says so) and the deeds themselves.
+//! What always holds: `admin_action` only grows; a confirmation serves one deed, once, within [`CONFIRM_WITHIN`] and by
+//! whoever asked, or within [`APPROVE_WITHIN`] and by anyone but them. Deliberately absent: who may do what (the doors' access says so) and the deeds themselves.
 
 use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
@@ -10,6 +10,12 @@ use uuid::Uuid;
 
 /// Long enough to read what is about to happen, too short to be found in a log and used.
 pub const CONFIRM_WITHIN: Duration = Duration::minutes(5);
+/// Another administrator reads it when they next look: within a day, or it is asked for again.
+pub const APPROVE_WITHIN: Duration = Duration::days(1);
+/// How the record names a key, which approves nothing: whoever asked may hold it, too.
+const KEY: &str = "key:";
+/// Deeds that wait for approval are few; more than these are not listed.
+const PENDING_AT_MOST: i64 = 100;
 /// A reason in characters: a sentence or two, for whoever reads the record later.
 pub const REASON_CHARACTERS_AT_MOST: usize = 500;
 /// Used and expired confirmations are kept this long, then dropped on the way: the record of the deed is elsewhere.
@@ -18,7 +24,7 @@ const KEPT: Duration = Duration::days(1);
 /// Who did what to which thing, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deed<'a> {
-    /// `operator`, `command line`, or `key:` and a key's public id.
+    /// `operator`, `command line`, `key:` and a key's public id, or `wallet:` and an address.
     pub who: &'a str,
     /// A word: `payment.reconcile`.
     pub what: &'a str,
@@ -117,20 +123,35 @@ pub struct Confirmation {
     pub expires_at: OffsetDateTime,
 }
 
-/// Takes note that somebody wants to do `deed`, and hands out the token with which they confirm it.
+/// Who has to ask for the second time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Whoever asked for the first time.
+    Oneself,
+    /// Another administrator of the deed's community.
+    Another,
+}
+
+/// Takes note that somebody wants to do `deed`, and hands out the token with which it is confirmed.
 pub async fn ask_twice(
     connection: &mut PgConnection,
     clock: &Clock,
     deed: Deed<'_>,
+    by: By,
 ) -> Result<Confirmation, sqlx::Error> {
     let now = clock.now();
     sqlx::query("delete from confirmation where expires_at < $1")
         .bind(now - KEPT)
         .execute(&mut *connection)
         .await?;
-    let confirmation = Confirmation { token: clock.uuid_v7(), expires_at: now + CONFIRM_WITHIN };
+    let within = match by {
+        By::Oneself => CONFIRM_WITHIN,
+        By::Another => APPROVE_WITHIN,
+    };
+    let confirmation = Confirmation { token: clock.uuid_v7(), expires_at: now + within };
     sqlx::query(
-        "insert into confirmation (id, who, what, target, reason, expires_at) values ($1, $2, $3, $4, $5, $6)",
+        "insert into confirmation (id, who, what, target, reason, expires_at, community_id, by_another)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(confirmation.token)
     .bind(deed.who)
@@ -138,21 +159,27 @@ pub async fn ask_twice(
     .bind(deed.target)
     .bind(deed.reason)
     .bind(confirmation.expires_at)
+    .bind(deed.community.map(|community| community.0))
+    .bind(by == By::Another)
     .execute(connection)
     .await?;
     Ok(confirmation)
 }
 
-/// Uses a token up. `false`: it is unknown, used, too old, or was handed out for another deed or to somebody else.
+/// Uses a token up and says who asked first, for the record: `deed.who`, or another whose deed they approve. `None`: it is
+/// unknown, used, too old, was handed out for another deed, or this is not who has to confirm it.
 pub async fn confirm(
     connection: &mut PgConnection,
     clock: &Clock,
     token: Uuid,
     deed: Deed<'_>,
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
-        "update confirmation set used_at = $6 where id = $1 and who = $2 and what = $3 and target = $4
-           and reason = $5 and used_at is null and expires_at > $6",
+) -> Result<Option<String>, sqlx::Error> {
+    let may_approve = !deed.who.starts_with(KEY);
+    sqlx::query_scalar(
+        "update confirmation set used_at = $6 where id = $1 and what = $3 and target = $4 and reason = $5
+           and used_at is null and expires_at > $6
+           and case when by_another then who <> $2 and $8 and community_id = $7 else who = $2 end
+         returning who",
     )
     .bind(token)
     .bind(deed.who)
@@ -160,9 +187,47 @@ pub async fn confirm(
     .bind(deed.target)
     .bind(deed.reason)
     .bind(clock.now())
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    .bind(deed.community.map(|community| community.0))
+    .bind(may_approve)
+    .fetch_optional(connection)
+    .await
+}
+
+/// A deed that waits for another administrator.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Pending {
+    /// With which it is confirmed.
+    pub token: Uuid,
+    /// Who asked.
+    pub who: String,
+    /// What for.
+    pub what: String,
+    /// To which thing.
+    pub target: String,
+    /// Why.
+    pub reason: String,
+    /// Until when it may be approved.
+    pub expires_at: OffsetDateTime,
+}
+
+/// What waits for approval in a community, the latest first; what names the same `what` words only, such as `review`.
+pub async fn pending(
+    connection: &mut PgConnection,
+    clock: &Clock,
+    community: CommunityId,
+    about: &str,
+) -> Result<Vec<Pending>, sqlx::Error> {
+    sqlx::query_as(
+        "select id as token, who, what, target, reason, expires_at from confirmation
+         where by_another and community_id = $1 and used_at is null and expires_at > $2 and starts_with(what, $3)
+         order by expires_at desc, id desc limit $4",
+    )
+    .bind(community.0)
+    .bind(clock.now())
+    .bind(about)
+    .bind(PENDING_AT_MOST)
+    .fetch_all(connection)
+    .await
 }
 
 /// Makes a token that was used up serve again, for as long as it would have: the deed changed nothing.
@@ -193,21 +258,51 @@ mod tests {
         let database = TestDatabase::new().await;
         let clock = Clock::fixed(time::macros::datetime!(2026-03-14 12:00 UTC));
         let mut connection = database.pool.acquire().await.expect("one");
-        let token = ask_twice(&mut connection, &clock, DEED).await.expect("asked").token;
+        let token = ask_twice(&mut connection, &clock, DEED, By::Oneself).await.expect("asked").token;
         for other in [
             Deed { who: "key:abc", ..DEED },
             Deed { what: "grant", ..DEED },
             Deed { target: "1", ..DEED },
             Deed { reason: "another", ..DEED },
         ] {
-            assert!(!confirm(&mut connection, &clock, token, other).await.expect("asked"), "{other:?}");
+            let answer = confirm(&mut connection, &clock, token, other).await.expect("asked");
+            assert_eq!(answer, None, "{other:?}");
         }
-        assert!(!confirm(&mut connection, &clock, clock.uuid_v7(), DEED).await.expect("asked"));
-        assert!(confirm(&mut connection, &clock, token, DEED).await.expect("asked"));
-        assert!(!confirm(&mut connection, &clock, token, DEED).await.expect("asked"), "once");
-        let token = ask_twice(&mut connection, &clock, DEED).await.expect("asked").token;
+        let unknown = clock.uuid_v7();
+        assert_eq!(confirm(&mut connection, &clock, unknown, DEED).await.expect("asked"), None);
+        let first = confirm(&mut connection, &clock, token, DEED).await.expect("asked");
+        assert_eq!(first.as_deref(), Some("operator"));
+        assert_eq!(confirm(&mut connection, &clock, token, DEED).await.expect("asked"), None, "once");
+        let token = ask_twice(&mut connection, &clock, DEED, By::Oneself).await.expect("asked").token;
         clock.advance(CONFIRM_WITHIN);
-        assert!(!confirm(&mut connection, &clock, token, DEED).await.expect("asked"), "too late");
+        assert_eq!(confirm(&mut connection, &clock, token, DEED).await.expect("asked"), None, "too late");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_another_has_to_approve_is_listed_and_approved_by_nobody_who_asked() {
+        let database = TestDatabase::new().await;
+        let clock = Clock::fixed(time::macros::datetime!(2026-03-14 12:00 UTC));
+        let mut connection = database.pool.acquire().await.expect("one");
+        let asked = Deed { who: "wallet:0xA", ..DEED };
+        let token = ask_twice(&mut connection, &clock, asked, By::Another).await.expect("asked").token;
+        clock.advance(CONFIRM_WITHIN * 2);
+        let waiting = pending(&mut connection, &clock, CommunityId(7), "payment").await.expect("read");
+        assert_eq!((waiting.len(), waiting[0].token, &*waiting[0].who), (1, token, "wallet:0xA"));
+        assert!(pending(&mut connection, &clock, CommunityId(8), "").await.expect("read").is_empty());
+        assert!(pending(&mut connection, &clock, CommunityId(7), "review").await.expect("read").is_empty());
+        for other in [
+            asked,
+            Deed { who: "key:abc", ..DEED },
+            Deed { who: "wallet:0xB", reason: "another", ..DEED },
+            Deed { who: "wallet:0xB", community: Some(CommunityId(8)), ..DEED },
+        ] {
+            let answer = confirm(&mut connection, &clock, token, other).await.expect("asked");
+            assert_eq!(answer, None, "{other:?}");
+        }
+        let second = Deed { who: "wallet:0xB", ..DEED };
+        let first = confirm(&mut connection, &clock, token, second).await.expect("asked");
+        assert_eq!(first.as_deref(), Some("wallet:0xA"));
+        assert!(pending(&mut connection, &clock, CommunityId(7), "").await.expect("read").is_empty());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

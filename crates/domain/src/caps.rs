@@ -45,3 +45,40 @@ pub async fn set(db: &PgPool, clock: &Clock, cap: Cap<'_>) -> Result<bool, sqlx:
     tx.commit().await?;
     Ok(true)
 }
+
+/// Reads dollars as people write them, `12.50`, to the micro-dollar and without a float. `None`: nothing of the kind, or
+/// more than fits.
+#[must_use]
+pub fn dollars(text: &str) -> Option<MicroUsd> {
+    const DECIMALS: usize = 6;
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(part) || part.len() > DECIMALS || (whole.is_empty() && part.is_empty())
+    {
+        return None;
+    }
+    format!("{whole}{part:0<DECIMALS$}").parse().ok().map(MicroUsd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dollars_are_read_to_the_micro_dollar() {
+        for (text, micro) in [
+            ("0", 0),
+            ("50", 50_000_000),
+            ("12.50", 12_500_000),
+            (".000001", 1),
+            ("7.", 7_000_000),
+            ("9223372036854.775807", i64::MAX),
+        ] {
+            assert_eq!(dollars(text), Some(MicroUsd(micro)), "{text}");
+        }
+        for bad in ["", ".", "-1", "+1", "1,50", "1.0000001", "$5", "1e3", " 1", "9223372036854.775808", "٣"]
+        {
+            assert_eq!(dollars(bad), None, "{bad}");
+        }
+    }
+}

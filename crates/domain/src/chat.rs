@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::Ctx;
 use crate::agent::Agent;
 
-pub use history::{Feedback, PAGE_AT_MOST, Said, Sharing, Whose, page, rate, share, sharing};
+pub use history::{Feedback, PAGE_AT_MOST, Said, Sharing, Whose, conversations, page, rate, share, sharing};
 pub use recover::recover;
 pub use room::{Look, Purse, Room, room};
 pub use watching::Watching;

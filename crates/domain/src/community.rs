@@ -10,6 +10,9 @@ use types::{Clock, CommunityId, Wallet};
 use crate::Ctx;
 use crate::admin::{self, Deed};
 
+/// More than a community needs, and a list that a page can show whole.
+pub const ADMINS_AT_MOST: i64 = 50;
+
 /// A community.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Community {
@@ -128,6 +131,70 @@ pub async fn remove_admin(
         .execute(&mut *connection)
         .await?;
     write_down(connection, clock, community, wallet, ("admin.remove", by), done.rows_affected()).await
+}
+
+/// Why a list of administrators was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RightFault {
+    /// Nobody would be left.
+    #[error("the last administrator stays: add another one first")]
+    Last,
+    /// There would be more than [`ADMINS_AT_MOST`].
+    #[error("a community has at most {ADMINS_AT_MOST} administrators: take one away first")]
+    Full,
+    /// The database failed.
+    #[error(transparent)]
+    Unexpected(#[from] sqlx::Error),
+}
+
+/// [`add_admin`] by another administrator.
+pub async fn give(
+    ctx: &Ctx,
+    community: CommunityId,
+    wallet: Wallet,
+    by: Deputy<'_>,
+) -> Result<bool, RightFault> {
+    let mut tx = ctx.db.begin().await?;
+    lock(&mut tx, community).await?;
+    let is_new = add_admin(&mut tx, &ctx.clock, community, wallet, by).await?;
+    if count(&mut tx, community).await? > ADMINS_AT_MOST {
+        return Err(RightFault::Full);
+    }
+    tx.commit().await?;
+    Ok(is_new)
+}
+
+/// [`remove_admin`] by another administrator, or by themselves; the last one stays, who else could add one again?
+pub async fn take(
+    ctx: &Ctx,
+    community: CommunityId,
+    wallet: Wallet,
+    by: Deputy<'_>,
+) -> Result<bool, RightFault> {
+    let mut tx = ctx.db.begin().await?;
+    lock(&mut tx, community).await?;
+    let was_there = remove_admin(&mut tx, &ctx.clock, community, wallet, by).await?;
+    if count(&mut tx, community).await? == 0 {
+        return Err(RightFault::Last);
+    }
+    tx.commit().await?;
+    Ok(was_there)
+}
+
+/// Two who take each other's right away come one after the other.
+async fn lock(connection: &mut PgConnection, community: CommunityId) -> Result<(), sqlx::Error> {
+    sqlx::query("select from community where id = $1 for update")
+        .bind(community.0)
+        .execute(connection)
+        .await
+        .map(|_| ())
+}
+
+async fn count(connection: &mut PgConnection, community: CommunityId) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("select count(*) from community_admin where community_id = $1")
+        .bind(community.0)
+        .fetch_one(connection)
+        .await
 }
 
 /// Who gives or takes a right, and why.

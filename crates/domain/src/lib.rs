@@ -18,6 +18,7 @@ pub mod grants;
 pub mod member;
 pub mod order;
 pub mod price;
+pub mod purse;
 pub mod reports;
 pub mod sandbox;
 pub mod turn;

@@ -16,6 +16,7 @@ mod held_up;
 mod idempotency;
 mod lots;
 mod notices;
+mod payer;
 mod poll;
 mod review;
 pub mod rule;
@@ -34,6 +35,7 @@ pub use apply::{Applied, ApplyError, Origin, apply};
 pub use choose::{PAYMENTS_PER_ORDER_AT_MOST, choose};
 pub use held_up::Creditor;
 pub use notices::keep_unread;
+pub use payer::payer_of;
 pub use poll::{BACK_OFF_AT_FIRST, BACK_OFF_AT_MOST, Poller, REQUESTS_PER_SECOND, Step};
 pub use review::{
     ByPerson, Resolution, ResolveError, Resolved, ReviewItem, ReviewState, Which, resolve, review, reviews,
@@ -78,6 +80,8 @@ pub struct Payments {
     pub vendor: Option<pay::nowpayments::Client>,
     /// Where the vendor sends its notices: our public address and `/api/crypto/webhook`.
     pub notice_url: String,
+    /// Where a person presses what a simulated payer does; `None`: the vendor is a real one.
+    pub simulator: Option<String>,
     /// Minimums that were asked for lately.
     minimums: coins::Minimums,
 }
@@ -86,7 +90,13 @@ impl Payments {
     /// The vendor, and where it finds us.
     #[must_use]
     pub fn new(vendor: Option<pay::nowpayments::Client>, notice_url: String) -> Self {
-        Self { vendor, notice_url, minimums: coins::Minimums::default() }
+        Self { vendor, notice_url, simulator: None, minimums: coins::Minimums::default() }
+    }
+
+    /// The vendor is a simulator, and this is its page.
+    #[must_use]
+    pub fn simulated_at(self, page: String) -> Self {
+        Self { simulator: Some(page), ..self }
     }
 }
 

@@ -4,7 +4,7 @@ pub mod community;
 
 use identity::ApiKey;
 use ledger::AccountKey;
-use ledger::report::{Balance, Budget, UsageLine};
+use ledger::report::{Balance, Budget, RequestLine, RequestQuery, UsageLine};
 use time::Date;
 use types::CommunityId;
 
@@ -31,6 +31,16 @@ pub async fn usage(ctx: &Ctx, account: AccountKey, from: Date, to: Date) -> anyh
     let balance =
         balance.ok_or_else(|| anyhow::anyhow!("a caller's account {account:?} is not in the books"))?;
     Ok(UsageReport { from, to, lines, balance })
+}
+
+/// A page of what the account asked, newest first: each request with what became of its money.
+pub async fn requests(
+    ctx: &Ctx,
+    account: AccountKey,
+    query: &RequestQuery,
+) -> anyhow::Result<Vec<RequestLine>> {
+    let mut connection = ctx.db.acquire().await?;
+    Ok(ledger::report::requests(&mut connection, account, query).await?)
 }
 
 /// The budget of a community; `None` when the caller is not a member of it, or there is none of that id.

@@ -27,7 +27,7 @@ use crate::engine::{Answering, EngineError, Passenger};
 use crate::price::WorstCase;
 use crate::{agent, reports, sandbox};
 
-pub use words::{Ask, Finished, Piece, Refusal, Started, Target};
+pub use words::{Ask, Finished, Piece, Refusal, Started, Target, requested_pool};
 
 /// Batches that wait for a slow reader. When they are full the turn waits, then finn, then the provider: a client
 /// that never reads costs a bounded amount of memory.
@@ -182,10 +182,7 @@ async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>)
         Some(noted) => (noted.id, Some(noted.stop)),
         None => (ReservationId(ctx.clock.uuid_v7()), None),
     };
-    let asked = match ask.pool {
-        Some(pool) => format!("{} in {pool}", ask.model),
-        None => ask.model.clone(),
-    };
+    let asked = words::asked(&ask);
     let passenger = Passenger {
         reservation_id,
         community: asker.account.community,

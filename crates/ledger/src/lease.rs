@@ -15,7 +15,7 @@ use crate::{Ledger, SubmitError};
 /// Clocks of machines differ; a hold's id may be this much older than its owner's start.
 const CLOCK_MARGIN_MS: i64 = 60 * 60 * 1_000;
 /// Holds that one look brings. The next look brings the next.
-const PAGE: i64 = 1_000;
+pub const OPEN_HOLDS_AT_MOST: usize = 1_000;
 
 /// This process's place among the owners, kept alive by a task until it is dropped.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ pub async fn sweep_dead_owners(pool: &PgPool, ledger: &Ledger) -> Result<u64, sq
     Ok(swept)
 }
 
-/// Open holds of a process, from `since_ms` (Unix) on, at most a page.
+/// Open holds of a process, from `since_ms` (Unix) on, at most [`OPEN_HOLDS_AT_MOST`].
 pub async fn open_holds(
     pool: &PgPool,
     owner: OwnerId,
@@ -135,7 +135,7 @@ pub async fn open_holds(
            and hold.owner_id = $1 and hold.state = 0 limit $3) h limit $3",
         owner.0,
         first_id_at(since_ms),
-        PAGE
+        i64::try_from(OPEN_HOLDS_AT_MOST).expect("a thousand")
     )
     .fetch_all(pool)
     .await?;
@@ -147,6 +147,13 @@ pub async fn open_holds(
             (key, ReservationId(row.id))
         })
         .collect())
+}
+
+/// When a hold was made, by its id: milliseconds since 1970.
+#[must_use]
+pub fn made_at_ms(id: ReservationId) -> i64 {
+    // 48 bits: they always fit.
+    i64::try_from(id.0.as_u128() >> 80).unwrap_or(i64::MAX)
 }
 
 /// The least UUIDv7 of a millisecond: where a range of recent holds begins.

@@ -42,7 +42,9 @@ pub use audit_line::{canonical as canonical_audit_line, hash as audit_hash};
 pub use check::{Difference, check_community, check_everything};
 pub use grant::{grant, grant_lot};
 pub use guard::{Checker, Pass};
-pub use lease::{Lease, dead_among, first_id_at, open_holds, sweep_dead_owners};
+pub use lease::{
+    Lease, OPEN_HOLDS_AT_MOST, dead_among, first_id_at, made_at_ms, open_holds, sweep_dead_owners,
+};
 pub use model::*;
 #[doc(hidden)]
 pub use observe::{Observation, Observer};

@@ -7,6 +7,8 @@ mod billing;
 mod caps;
 mod community_usage;
 mod conservation;
+mod decisions;
+mod requests;
 
 use sqlx::PgConnection;
 use time::{Date, OffsetDateTime};
@@ -19,6 +21,8 @@ pub use community_usage::{
     Charged, Projection, Span, Usage, UserUsage, projection, span, usage as usage_of_community, usage_by_user,
 };
 pub use conservation::{Conservation, conservation};
+pub use decisions::{Decision, DecisionFilter, Shares, decisions, shares};
+pub use requests::{Life, RequestLine, RequestQuery, requests};
 
 use crate::lease::first_id_at;
 use crate::model::{AccountKey, Source};

@@ -2,7 +2,8 @@
 //!
 //! A coin has up to 18 decimals and JavaScript writes small ones as `1e-7`, so neither a float nor a fixed unit holds
 //! them all. What always holds: a comparison is exact, also between `1e-7` and `0.00000010`; text and exponent are
-//! bounded. Deliberately absent: arithmetic. What is credited comes from our order, never from these.
+//! bounded. Deliberately absent: arithmetic beyond the one difference that a payer reads. What is credited comes from our
+//! order, never from these.
 
 use std::cmp::Ordering;
 
@@ -32,6 +33,24 @@ pub struct Decimal {
 /// Compares two decimal texts as the numbers that they write.
 pub fn compare(left: &str, right: &str) -> Result<Ordering, NotDecimal> {
     Ok(Decimal::parse(left)?.cmp(&Decimal::parse(right)?))
+}
+
+/// What `paid` falls short of `due`, as people write it. `None`: nothing is missing, one of them is no number, or they have
+/// more digits than any coin.
+#[must_use]
+pub fn shortfall(due: &str, paid: &str) -> Option<String> {
+    let (due, paid) = (Decimal::parse(due).ok()?.plain(), Decimal::parse(paid).ok()?.plain());
+    let places = |text: &str| text.split_once('.').map_or(0, |(_, part)| part.len());
+    let scale = places(&due).max(places(&paid));
+    let scaled = |text: &str| {
+        let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+        format!("{whole}{part:0<scale$}").parse::<u128>().ok()
+    };
+    let missing = scaled(&due)?.checked_sub(scaled(&paid)?).filter(|missing| *missing > 0)?;
+    let digits = format!("{missing:0>width$}", width = scale + 1);
+    let (whole, part) = digits.split_at(digits.len() - scale);
+    let part = part.trim_end_matches('0');
+    Some(if part.is_empty() { whole.to_owned() } else { format!("{whole}.{part}") })
 }
 
 impl Decimal {
@@ -114,6 +133,16 @@ impl Ord for Decimal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_missing_is_exact_to_the_last_digit() {
+        assert_eq!(shortfall("0.00010500", "5e-5").as_deref(), Some("0.000055"));
+        assert_eq!(shortfall("10", "0.5").as_deref(), Some("9.5"));
+        assert_eq!(shortfall("10", "1").as_deref(), Some("9"));
+        for (due, paid) in [("1", "1"), ("1", "1.0"), ("1", "2"), ("x", "1"), ("1", "1e-80"), ("1e60", "1")] {
+            assert_eq!(shortfall(due, paid), None, "{due} {paid}");
+        }
+    }
 
     #[test]
     fn numbers_are_equal_however_they_are_written() {

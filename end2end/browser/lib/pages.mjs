@@ -15,6 +15,9 @@ export const PAGES = [
   { name: "account", path: "/developers/account", says: "Usage and keys" },
   { name: "signin", path: "/signin?return=/docs", says: "Sign in with your wallet" },
   { name: "own-account", path: "/account", says: "Your account is your wallet" },
+  { name: "requests", path: "/developers/requests", says: "Request log" },
+  { name: "playground", path: "/developers/playground", says: "Ask with your own key" },
+  { name: "buy", path: "/buy", says: "Sign in to buy" },
   { name: "not-found", path: "/no/such/page", says: "There is no page at this address", status: 404 },
   { name: "error", path: "/theme", says: "The method does not fit", status: 405 },
 ];

@@ -183,9 +183,9 @@ pub(crate) async fn upgrade(
 #[into_params(parameter_in = Query)]
 pub(crate) struct Days {
     /// First UTC day, `YYYY-MM-DD`; the first of this month when absent.
-    from: Option<String>,
+    pub(crate) from: Option<String>,
     /// Last UTC day, counted; today when absent.
-    to: Option<String>,
+    pub(crate) to: Option<String>,
 }
 
 /// What an account used.

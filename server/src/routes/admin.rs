@@ -1,7 +1,7 @@
 //! The administrators' doors: money of a community, payments that hang, reviews, caps, grants, and the record of deeds.
 //!
-//! What always holds: a key with the scope `admin` sees its own community and no other, and another one's is simply not
-//! there; the operator's token sees all; whatever changes something is recorded with who did it and why. Deliberately
+//! What always holds: a key with the scope `admin` sees its own community, a signed-in wallet those that it administers,
+//! and another one's is simply not there; the operator's token sees all; whatever changes something is recorded with who did it and why. Deliberately
 //! absent: rules about money (`domain`, `ledger`), and any door that edits the books: a mistake is mended by a new move.
 
 pub(crate) mod actions;
@@ -10,6 +10,7 @@ pub(crate) mod audit;
 pub(crate) mod billing;
 pub(crate) mod caps;
 pub(crate) mod conservation;
+pub(crate) mod enforcement;
 pub(crate) mod grants;
 pub(crate) mod origins;
 pub(crate) mod payments;
@@ -20,7 +21,7 @@ use axum::extract::Path;
 use axum::extract::Query;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::HeaderMap;
-use domain::admin::{CONFIRM_WITHIN, Deed, REASON_CHARACTERS_AT_MOST};
+use domain::admin::{By, CONFIRM_WITHIN, Deed, REASON_CHARACTERS_AT_MOST};
 use serde::{Deserialize, Serialize};
 use types::CommunityId;
 use utoipa::{IntoParams, ToSchema};
@@ -28,11 +29,12 @@ use uuid::Uuid;
 
 use super::App;
 use super::accounts::required;
-use super::caller::{self, Access, Administrator};
+use super::caller::{self, Access, Administrator, Claimant};
 use super::exchange::Asked;
 use super::fault::Fault;
 use super::fields::{self, Field};
 use super::orders::moment;
+use super::sentences;
 
 /// Who may call most of these doors.
 pub(crate) const ACCESS: Access = Access::Admin;
@@ -40,7 +42,7 @@ pub(crate) const ACCESS: Access = Access::Admin;
 pub(crate) const OPERATOR: Access = Access::OperatorToken;
 
 /// Rows of a page when the caller names no number: a screen or two.
-const ROWS: i64 = 50;
+pub(crate) const ROWS: i64 = 50;
 /// Rows of a page at most: an answer stays below a megabyte.
 const ROWS_AT_MOST: i64 = 200;
 
@@ -95,10 +97,48 @@ pub(crate) async fn of_community(
     headers: &HeaderMap,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<(Administrator, CommunityId), Fault> {
-    let who = caller::administrator(app, asked, headers).await?;
-    let id = id.ok().and_then(|Path(id)| id.parse::<CommunityId>().ok());
-    match id.filter(|id| who.may(*id)) {
-        Some(id) => Ok((who, id)),
+    let claimant = caller::claimant(app, asked, headers).await?;
+    let id = id.ok().and_then(|Path(id)| id.parse::<CommunityId>().ok()).ok_or_else(no_community)?;
+    let who = claimant.of(app, id).await?.ok_or_else(no_community)?;
+    Ok((who, id))
+}
+
+/// Whose things a list shows.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OfWhom {
+    /// One community only. A wallet that administers several has to name one.
+    community: Option<String>,
+}
+
+/// Who asks for a list over communities, and of which one; `None`: of all, which is the operator's to ask.
+pub(crate) async fn of_list(
+    app: &App,
+    asked: &Asked,
+    headers: &HeaderMap,
+    of: &OfWhom,
+) -> Result<Option<CommunityId>, Fault> {
+    let claimant = caller::claimant(app, asked, headers).await?;
+    let wrong = || Fault::field("community", "This has to be a community's id.");
+    let named = of.community.as_deref().map(|text| text.parse::<CommunityId>().map_err(|_| wrong()));
+    let community = match (named.transpose()?, &claimant) {
+        (Some(named), _) => named,
+        (None, Claimant::Operator) => return Ok(None),
+        (None, Claimant::Key(key)) => key.community,
+        (None, Claimant::Wallet(session)) => {
+            let theirs = domain::community::administered_by(&app.ctx, session.wallet).await;
+            match theirs.map_err(|error| Fault::Unexpected(error.into()))?.as_slice() {
+                [] => return Err(no_community()),
+                [only] => only.id,
+                [_, _, ..] => {
+                    let message = "You administer several communities: name one, as ?community=ID.";
+                    return Err(Fault::field("community", message));
+                }
+            }
+        }
+    };
+    match claimant.of(app, community).await? {
+        Some(_) => Ok(Some(community)),
         None => Err(no_community()),
     }
 }
@@ -109,7 +149,11 @@ pub(crate) fn no_community() -> Fault {
 
 /// Why something is done: a text that the record keeps.
 pub(crate) fn reason(param: &str, raw: Field<'_>) -> Result<String, Fault> {
-    let text = required(param, raw)?;
+    reason_of(param, &required(param, raw)?)
+}
+
+/// [`reason`], from a form.
+pub(crate) fn reason_of(param: &str, text: &str) -> Result<String, Fault> {
     let text = text.trim();
     let fits = (1..=REASON_CHARACTERS_AT_MOST).contains(&text.chars().count());
     if !fits || text.chars().any(char::is_control) {
@@ -126,21 +170,31 @@ pub(crate) fn reason(param: &str, raw: Field<'_>) -> Result<String, Fault> {
 pub(crate) struct ConfirmationAnswer {
     /// Send the same request again with this as `confirmation`.
     #[schema(value_type = String, format = Uuid)]
-    confirmation: Uuid,
-    /// Until when it serves: five minutes.
-    expires_at: String,
+    pub(crate) confirmation: Uuid,
+    /// Whether another administrator of the community has to send it.
+    pub(crate) by_another: bool,
+    /// Until when it serves: five minutes, or a day for another administrator.
+    pub(crate) expires_at: String,
     /// What will be done, in words.
-    will: String,
+    pub(crate) will: String,
 }
 
 /// Whether a repair of money may be done now.
 pub(crate) enum Asking {
-    /// It was asked for a second time, with the token.
-    Confirmed,
+    /// It was asked for a second time, with the token: do it, in the name of these.
+    Confirmed(String),
     /// It was asked for the first time: this is the answer.
     First(ConfirmationAnswer),
     /// It came with a token that does not serve.
     Wrong,
+}
+
+/// What a request for a repair came to.
+pub(crate) enum Repaired<T> {
+    /// It was the first: this is what to confirm.
+    First(ConfirmationAnswer),
+    /// It was the second, and this was done.
+    Done(T),
 }
 
 /// The token of the second request, if it is one.
@@ -151,30 +205,51 @@ pub(crate) fn confirmation(raw: Field<'_>) -> Result<Option<Uuid>, Fault> {
     text.parse().map(Some).map_err(|_| wrong())
 }
 
-/// Asks for a confirmation, or uses one up.
+/// Asks for a confirmation, or uses one up. A wallet has to have signed in within the last minutes.
 pub(crate) async fn ask_twice(
     app: &App,
+    who: &Administrator,
     token: Option<Uuid>,
     deed: Deed<'_>,
     will: String,
 ) -> Result<Asking, Fault> {
     let failed = |error: sqlx::Error| Fault::Unexpected(error.into());
-    let mut connection = app.ctx.db.acquire().await.map_err(failed)?;
     let clock = &app.ctx.clock;
-    let Some(token) = token else {
-        let asked = domain::admin::ask_twice(&mut connection, clock, deed).await.map_err(failed)?;
-        let expires_at = moment(asked.expires_at);
-        return Ok(Asking::First(ConfirmationAnswer { confirmation: asked.token, expires_at, will }));
+    let by = match who {
+        Administrator::OfWallet { community, signed_at, .. } => {
+            if *signed_at + CONFIRM_WITHIN <= clock.now() {
+                return Err(Fault::SessionOver { message: sentences::SESSION_NOT_FRESH });
+            }
+            let admins = domain::community::admins(&app.ctx, *community).await.map_err(failed)?;
+            if admins.len() > 1 { By::Another } else { By::Oneself }
+        }
+        Administrator::Operator | Administrator::OfCommunity(_) => By::Oneself,
     };
-    let is_good = domain::admin::confirm(&mut connection, clock, token, deed).await.map_err(failed)?;
-    Ok(if is_good { Asking::Confirmed } else { Asking::Wrong })
+    let mut connection = app.ctx.db.acquire().await.map_err(failed)?;
+    let Some(token) = token else {
+        let asked = domain::admin::ask_twice(&mut connection, clock, deed, by).await.map_err(failed)?;
+        let expires_at = moment(asked.expires_at);
+        let by_another = by == By::Another;
+        return Ok(Asking::First(ConfirmationAnswer {
+            confirmation: asked.token,
+            by_another,
+            expires_at,
+            will,
+        }));
+    };
+    let first = domain::admin::confirm(&mut connection, clock, token, deed).await.map_err(failed)?;
+    Ok(match first {
+        None => Asking::Wrong,
+        Some(first) if first == deed.who => Asking::Confirmed(first),
+        Some(first) => Asking::Confirmed(format!("{first}, approved by {}", deed.who)),
+    })
 }
 
 /// What is said of a token that does not serve.
 pub(crate) fn not_confirmed() -> String {
     format!(
-        "The confirmation does not serve: it was used, is older than {} minutes, or was given for another request. Ask \
-         without one for a new one, and send the same reason with it.",
+        "The confirmation does not serve: it was used, is older than {} minutes, was given for another request, or \
+         another administrator has to send it. Ask without one for a new one, and send the same reason with it.",
         CONFIRM_WITHIN.whole_minutes()
     )
 }

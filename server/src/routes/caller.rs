@@ -10,7 +10,8 @@ use domain::accounts::Standing;
 use domain::turn::Refusal;
 use identity::{ApiKey, KeyRefusal, Scope, Session, SessionRefusal};
 use ring::digest;
-use types::CommunityId;
+use time::OffsetDateTime;
+use types::{CommunityId, Wallet};
 
 use super::cookies::Cookie;
 use super::exchange::Asked;
@@ -35,7 +36,8 @@ pub(crate) enum Access {
     SessionOrKey(Scope),
     /// A peer on this machine, or the operator's token.
     Operator,
-    /// An API key with the scope `admin`, for its own community; or the operator's token, for all.
+    /// An API key with the scope `admin`, for its own community; a signed-in wallet, for those that it administers; or
+    /// the operator's token, for all.
     Admin,
     /// The operator's token: a peer on this machine is not enough where money is made.
     OperatorToken,
@@ -48,6 +50,15 @@ pub(crate) enum Administrator {
     Operator,
     /// A key with the scope `admin`: its own community.
     OfCommunity(Arc<ApiKey>),
+    /// A wallet that is signed in and stands among the community's administrators: that community, for this request.
+    OfWallet {
+        /// Who.
+        wallet: Wallet,
+        /// The one community that was looked up.
+        community: CommunityId,
+        /// When the wallet signed: a repair of money wants a fresh signature.
+        signed_at: OffsetDateTime,
+    },
 }
 
 impl Administrator {
@@ -56,35 +67,70 @@ impl Administrator {
         match self {
             Self::Operator => "operator".to_owned(),
             Self::OfCommunity(key) => format!("key:{}", key.public_id),
+            Self::OfWallet { wallet, .. } => format!("wallet:{wallet}"),
         }
-    }
-
-    /// The one community that they may see; `None`: all.
-    pub(crate) fn community(&self) -> Option<CommunityId> {
-        match self {
-            Self::Operator => None,
-            Self::OfCommunity(key) => Some(key.community),
-        }
-    }
-
-    /// Whether `community` is theirs to administer.
-    pub(crate) fn may(&self, community: CommunityId) -> bool {
-        self.community().is_none_or(|own| own == community)
     }
 }
 
-/// Who administers, by the operator's token or a key with the scope `admin`.
+/// Somebody who may administer something, before it is known what.
+#[derive(Clone, Debug)]
+pub(crate) enum Claimant {
+    /// Whoever holds the operator's token.
+    Operator,
+    /// A key with the scope `admin`.
+    Key(Arc<ApiKey>),
+    /// A wallet that is signed in; whether it administers anything is still to be read.
+    Wallet(Arc<Session>),
+}
+
+impl Claimant {
+    /// The claimant as an administrator of this community; `None`: it is not theirs.
+    pub(crate) async fn of(self, app: &App, community: CommunityId) -> Result<Option<Administrator>, Fault> {
+        match self {
+            Self::Operator => Ok(Some(Administrator::Operator)),
+            Self::Key(key) => Ok((key.community == community).then_some(Administrator::OfCommunity(key))),
+            Self::Wallet(session) => of_wallet(app, &session, community).await,
+        }
+    }
+
+    /// The claimant as an administrator of what belongs to a community or (`None`) to nobody: that is the operator's.
+    pub(crate) async fn of_owned(
+        self,
+        app: &App,
+        community: Option<CommunityId>,
+    ) -> Result<Option<Administrator>, Fault> {
+        match (self, community) {
+            (claimant, Some(community)) => claimant.of(app, community).await,
+            (Self::Operator, None) => Ok(Some(Administrator::Operator)),
+            (Self::Key(_) | Self::Wallet(_), None) => Ok(None),
+        }
+    }
+}
+
+/// A session's wallet as an administrator of this community; `None`: it is not one of them, or not any more.
+pub(crate) async fn of_wallet(
+    app: &App,
+    session: &Session,
+    community: CommunityId,
+) -> Result<Option<Administrator>, Fault> {
+    let is_admin = domain::community::is_admin(&app.ctx, community, session.wallet).await;
+    let is_admin = is_admin.map_err(|error| Fault::Unexpected(error.into()))?;
+    let (wallet, signed_at) = (session.wallet, session.created_at);
+    Ok(is_admin.then_some(Administrator::OfWallet { wallet, community, signed_at }))
+}
+
+/// Who may administer something: by the operator's token, a key with the scope `admin`, or a wallet's session.
 ///
 /// A wrong token is looked at as a key, and so counts among the address's failures.
-pub(crate) async fn administrator(
-    app: &App,
-    asked: &Asked,
-    headers: &HeaderMap,
-) -> Result<Administrator, Fault> {
+pub(crate) async fn claimant(app: &App, asked: &Asked, headers: &HeaderMap) -> Result<Claimant, Fault> {
     if has_operator_token(app, headers) {
-        return Ok(Administrator::Operator);
+        return Ok(Claimant::Operator);
     }
-    key(app, asked, headers, Access::Key(Scope::Admin)).await.map(Administrator::OfCommunity)
+    let caller = session_or_key(app, asked, headers, Access::SessionOrKey(Scope::Admin)).await?;
+    Ok(match caller {
+        Caller::Wallet(session) => Claimant::Wallet(session),
+        Caller::Key(key) => Claimant::Key(key),
+    })
 }
 
 /// The caller's key, when it is good and has the scope that the route's [`Access`] names.
@@ -154,23 +200,6 @@ pub(crate) async fn standing(
     let standing = domain::accounts::standing_of(&app.ctx, session.wallet).await;
     let message = "This wallet has not signed up as a developer. POST /api/v1/developers/register does that.";
     standing.map_err(Fault::Unexpected)?.ok_or_else(|| Fault::NotFound { message: message.to_owned() })
-}
-
-/// Like [`standing`], for a request whose body is still to be read.
-pub(crate) async fn standing_before(
-    app: &App,
-    asked: &Asked,
-    headers: &HeaderMap,
-    body: Body,
-    access: Access,
-) -> Result<(Standing, Body), Fault> {
-    match standing(app, asked, headers, access).await {
-        Ok(standing) => Ok((standing, body)),
-        Err(fault) => {
-            body::discard(body).await;
-            Err(fault)
-        }
-    }
 }
 
 /// The wallet that signed in. A session works from the origin that it was made for, and from no other page.

@@ -323,6 +323,22 @@ fn wish(body: &KeyBody<'_>, caller: &Standing) -> Result<KeyRequest, Fault> {
     })
 }
 
+/// A key with the usual limits, as far as the caller's own reach.
+pub(crate) fn usual(caller: &Standing, name: String, scopes: Scopes) -> KeyRequest {
+    let usual = KeyLimits::default_for(caller.kind);
+    KeyRequest {
+        community: caller.account.community,
+        account: caller.account.account,
+        name,
+        kind: caller.kind,
+        scopes,
+        limits: KeyLimits {
+            requests_per_minute: usual.requests_per_minute.min(caller.limits.requests_per_minute),
+            tokens_per_day: usual.tokens_per_day.min(caller.limits.tokens_per_day),
+        },
+    }
+}
+
 fn scopes(raw: &RawValue) -> Result<Scopes, Fault> {
     let names = fields::list::<{ Scope::ALL.len() }>("scopes", raw)?;
     let names = names.into_iter().map(|name| fields::text("scopes", name)).collect::<Result<Vec<_>, _>>()?;

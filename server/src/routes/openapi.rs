@@ -12,8 +12,8 @@ use utoipa::openapi::{Components, OpenApi as Document};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    accounts, admin, agents, anthropic, chat, flags, keys, models, native, openai, ops, orders, sessions,
-    siwe, webhook,
+    accounts, admin, agents, anthropic, chat, flags, keys, models, native, openai, ops, orders, requests,
+    sessions, siwe, webhook,
 };
 
 #[derive(OpenApi)]
@@ -28,12 +28,13 @@ use super::{
         openai::chat_completions, models::list, models::one, anthropic::messages, anthropic::count_tokens,
         native::inference, native::invoke, agents::read,
         chat::history, chat::sharing, chat::share, chat::feedback, chat::ticket,
-        accounts::register, accounts::upgrade, accounts::usage, accounts::budget,
+        accounts::register, accounts::upgrade, accounts::usage, requests::list, accounts::budget,
         keys::create, keys::list, keys::revoke, keys::rotate,
         siwe::read_nonce, siwe::nonce, siwe::verify, siwe::session, siwe::logout,
         siwe::handoff::offer, siwe::handoff::exchange, sessions::list, sessions::end, sessions::end_all,
         flags::list, orders::packs, orders::create, orders::read, orders::choose, webhook::take,
         admin::agents::list, admin::usage::read, admin::billing::read, admin::audit::read, admin::conservation::read, admin::actions::list,
+        admin::enforcement::read,
         admin::caps::read, admin::caps::write, admin::origins::read, admin::origins::write, admin::grants::create, admin::payments::list, admin::payments::reconcile,
         admin::reviews::list, admin::reviews::resolve,
         ops::health, ops::livez, ops::readyz, ops::metrics, ops::version, ops::jwks, json,

@@ -1,20 +1,21 @@
 //! Buying credits: the packs, an order, the choice of a coin, and how an order stands.
 //!
-//! An order is its buyer's alone: whoever asks with another account's key is told that there is none. Deliberately
-//! absent: the checkout page (`app`), and notices of payments (`webhook`).
+//! An order is its buyer's alone: whoever asks with another account's key, or as another wallet, is told that there is
+//! none. Deliberately absent: the checkout page (`app`), and notices of payments (`webhook`).
 
 use std::sync::Arc;
 
 use axum::Extension;
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::HeaderName;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use domain::accounts::Standing;
 use domain::flags::Flag;
 use domain::order::{self, OrderError, OrderId, OrderView, Payer, PaymentView};
-use identity::Scope;
+use domain::reports::account_of;
+use identity::{Scope, Session};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -22,14 +23,14 @@ use types::MicroUsd;
 use utoipa::ToSchema;
 
 use super::accounts::required;
-use super::caller::{self, Access};
+use super::caller::{self, Access, Caller};
 use super::exchange::Asked;
 use super::fault::Fault;
-use super::fields::Field;
+use super::fields::{self, Field};
 use super::problem::{self, Shape};
 use super::{App, body, limits, shared};
 
-/// Who may order and look: a key that may read the account's money, or the developer's wallet.
+/// Who may order and look: a key that may read the account's money, or a wallet that is signed in.
 pub(crate) const ACCESS: Access = Access::SessionOrKey(Scope::Usage);
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -94,6 +95,11 @@ pub(crate) struct OrderBody<'a> {
     #[serde(borrow)]
     #[schema(value_type = String, required = true, example = "standard")]
     pack: Field<'a>,
+    /// For a wallet: the community, by its slug, in which its account gets the credits; its developer's account when
+    /// absent. A key buys for its own account.
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>)]
+    community: Field<'a>,
 }
 
 /// The choice of a coin.
@@ -221,7 +227,7 @@ impl From<PaymentView> for PaymentAnswer {
         (status = 400, description = "The key or a field cannot be right", body = problem::Problem, content_type = "application/problem+json"),
         (status = 401, description = "No key and nobody signed in, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `usage`", body = problem::Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such pack", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such pack, or no account of the wallet to buy for", body = problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "The same request is being answered right now", body = problem::Problem, content_type = "application/problem+json"),
         (status = 422, description = "The idempotency key was used for another order", body = problem::Problem, content_type = "application/problem+json"),
         (status = 429, description = "Too many orders in an hour, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
@@ -236,17 +242,19 @@ pub(crate) async fn create(
 ) -> Response {
     let (parts, incoming) = request.into_parts();
     let read = async {
-        let (key, incoming) = caller::standing_before(&app, &asked, &parts.headers, incoming, ACCESS).await?;
+        let (caller, incoming) = caller_before(&app, &asked, &parts.headers, incoming).await?;
         let idempotency_key = idempotency_key(&parts.headers)?;
         let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
         let body: OrderBody<'_> = whole.parse()?;
-        Ok((key, idempotency_key, required("pack", body.pack)?))
+        let pack = required("pack", body.pack)?;
+        let community = body.community.map(|raw| fields::text("community", raw)).transpose()?;
+        Ok((buyer(&app, &caller, community.as_deref()).await?, idempotency_key, pack))
     };
-    let (key, idempotency_key, pack) = match read.await {
+    let (payer, idempotency_key, pack) = match read.await {
         Ok(read) => read,
         Err(fault) => return problem::answer(fault, &asked),
     };
-    match order::start(&app.ctx, payer(&key), &pack, Some(&idempotency_key)).await {
+    match order::start(&app.ctx, payer, &pack, Some(&idempotency_key)).await {
         Ok(view) => shared::json_with(StatusCode::CREATED, HeaderMap::new(), &OrderAnswer::from(view)),
         Err(error) => refused(error, &asked),
     }
@@ -270,12 +278,17 @@ pub(crate) async fn read(
     id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let key = match caller::standing(&app, &asked, request.headers(), ACCESS).await {
-        Ok(key) => key,
+    let caller = match caller::session_or_key(&app, &asked, request.headers(), ACCESS).await {
+        Ok(caller) => caller,
         Err(fault) => return problem::answer(fault, &asked),
     };
     let Some(id) = order_id(id) else { return refused(OrderError::NoOrder, &asked) };
-    match order::view(&app.ctx, payer(&key), id).await {
+    let payer = match owner(&app, &caller, id).await {
+        Ok(Some(payer)) => payer,
+        Ok(None) => return refused(OrderError::NoOrder, &asked),
+        Err(fault) => return problem::answer(fault, &asked),
+    };
+    match order::view(&app.ctx, payer, id).await {
         Ok(Some(view)) => shared::json(HeaderMap::new(), &OrderAnswer::from(view)),
         Ok(None) => refused(OrderError::NoOrder, &asked),
         Err(error) => problem::answer(Fault::Unexpected(error.into()), &asked),
@@ -306,28 +319,84 @@ pub(crate) async fn choose(
 ) -> Response {
     let (parts, incoming) = request.into_parts();
     let read = async {
-        let (key, incoming) = caller::standing_before(&app, &asked, &parts.headers, incoming, ACCESS).await?;
+        let (caller, incoming) = caller_before(&app, &asked, &parts.headers, incoming).await?;
         let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
         let body: ChoiceBody<'_> = whole.parse()?;
-        Ok((key, required("currency", body.currency)?))
+        Ok((caller, required("currency", body.currency)?))
     };
-    let (key, currency) = match read.await {
+    let (caller, currency) = match read.await {
         Ok(read) => read,
         Err(fault) => return problem::answer(fault, &asked),
     };
     let Some(id) = order_id(id) else { return refused(OrderError::NoOrder, &asked) };
-    match order::choose(&app.ctx, payer(&key), id, &currency).await {
+    let payer = match owner(&app, &caller, id).await {
+        Ok(Some(payer)) => payer,
+        Ok(None) => return refused(OrderError::NoOrder, &asked),
+        Err(fault) => return problem::answer(fault, &asked),
+    };
+    match order::choose(&app.ctx, payer, id, &currency).await {
         Ok(view) => shared::json(HeaderMap::new(), &OrderAnswer::from(view)),
         Err(error) => refused(error, &asked),
     }
 }
 
-fn payer(caller: &Standing) -> Payer {
-    Payer { key: caller.account }
+/// Who asks, before the body is read.
+async fn caller_before(
+    app: &App,
+    asked: &Asked,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Caller, Body), Fault> {
+    match caller::session_or_key(app, asked, headers, ACCESS).await {
+        Ok(caller) => Ok((caller, body)),
+        Err(fault) => {
+            body::discard(body).await;
+            Err(fault)
+        }
+    }
+}
+
+/// The account that a new order is for.
+async fn buyer(app: &App, caller: &Caller, community: Option<&str>) -> Result<Payer, Fault> {
+    match (caller, community) {
+        (Caller::Key(key), None) => Ok(Payer { key: account_of(key) }),
+        (Caller::Key(_), Some(_)) => {
+            Err(Fault::field("community", "A key buys for its own account: leave this out."))
+        }
+        (Caller::Wallet(session), Some(slug)) => {
+            let payer = domain::purse::payer(&app.ctx, session.wallet, slug).await;
+            payer.map_err(Fault::Unexpected)?.ok_or_else(|| {
+                let message = "There is no community of that name that this wallet can buy for.";
+                Fault::NotFound { message: message.to_owned() }
+            })
+        }
+        (Caller::Wallet(session), None) => developer(app, session).await,
+    }
+}
+
+async fn developer(app: &App, session: &Session) -> Result<Payer, Fault> {
+    let standing =
+        domain::accounts::standing_of(&app.ctx, session.wallet).await.map_err(Fault::Unexpected)?;
+    standing.map(|standing| Payer { key: standing.account }).ok_or_else(|| {
+        let message =
+            "This wallet has not signed up as a developer. Name a community to buy for in \"community\".";
+        Fault::NotFound { message: message.to_owned() }
+    })
+}
+
+/// The account of an order, when it is the caller's to look at.
+async fn owner(app: &App, caller: &Caller, id: OrderId) -> Result<Option<Payer>, Fault> {
+    match caller {
+        Caller::Key(key) => Ok(Some(Payer { key: account_of(key) })),
+        Caller::Wallet(session) => {
+            let payer = order::payer_of(&app.ctx, session.wallet, id).await;
+            payer.map_err(|error| Fault::Unexpected(error.into()))
+        }
+    }
 }
 
 /// An id that is not even one names no order.
-fn order_id(id: Result<Path<String>, PathRejection>) -> Option<OrderId> {
+pub(crate) fn order_id(id: Result<Path<String>, PathRejection>) -> Option<OrderId> {
     id.ok().and_then(|Path(id)| id.parse().ok())
 }
 
@@ -350,7 +419,12 @@ pub(crate) fn bad_idempotency_key() -> Fault {
 }
 
 fn refused(error: OrderError, asked: &Asked) -> Response {
-    let shape = match error {
+    problem::respond(refusal(error, asked), asked)
+}
+
+/// What a refused order is in our dialect.
+pub(crate) fn refusal(error: OrderError, asked: &Asked) -> Shape {
+    match error {
         OrderError::Off => Shape::payments_off(
             "Buying credits is switched off here for now. Payments of orders that were made before still credit, and \
              credits still spend.",
@@ -382,16 +456,15 @@ fn refused(error: OrderError, asked: &Asked) -> Response {
         }
         OrderError::InFlight => Shape::in_flight(),
         OrderError::KeyReused => Shape::key_reused(),
-        OrderError::BadKey => return problem::answer(bad_idempotency_key(), asked),
+        OrderError::BadKey => problem::of(bad_idempotency_key(), asked),
         OrderError::VendorUnavailable { retry_after_s } => Shape::payments_unavailable(
             format!(
                 "The payment processor cannot be asked now. Nothing was bought; try again in {retry_after_s} s."
             ),
             retry_after_s.into(),
         ),
-        OrderError::Unexpected(error) => return problem::answer(Fault::Unexpected(error), asked),
-    };
-    problem::respond(shape, asked)
+        OrderError::Unexpected(error) => problem::of(Fault::Unexpected(error), asked),
+    }
 }
 
 #[cfg(test)]

@@ -5,13 +5,20 @@
 //! caller the problem document that it can read. Deliberately absent: HTML (that is `app`), rules.
 
 mod account;
+pub(crate) mod admin;
 mod agents;
 mod assets;
+mod buy;
 mod chat;
+mod checkout;
 mod crawlers;
+mod developer_account;
 mod developers;
 mod embed;
 mod form;
+mod holder;
+mod keys;
+mod log;
 mod own_path;
 mod reader;
 mod signin;
@@ -20,18 +27,27 @@ mod widget;
 
 use std::sync::{Arc, LazyLock};
 
-use axum::extract::{Path, State};
 use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use serde_json::Value;
 
 pub(crate) use self::account::{end_sessions, page as own_account};
 pub(crate) use self::agents::{Pictures, file as agent_file, gallery};
 pub(crate) use self::assets::file;
-pub(crate) use self::chat::{of_default as chat_of_default, page as chat, rate as rate_answer, share as share_chat};
+pub(crate) use self::buy::{choose_pack, order as order_pack};
+pub(crate) use self::chat::{
+    of_default as chat_of_default, page as chat, rate as rate_answer, share as share_chat,
+};
+pub(crate) use self::checkout::{choose as choose_coin, look as checkout};
 pub(crate) use self::crawlers::{favicon, robots, sitemap};
-pub(crate) use self::developers::{account, account_form, sign_up, sign_up_form};
+pub(crate) use self::developer_account::{show_key as account_of_key, show_wallet as account_of_wallet};
+pub(crate) use self::developers::{playground, sign_up, sign_up_form};
 pub(crate) use self::embed::frame;
+pub(crate) use self::keys::{
+    create as create_key, look as key, revoke as revoke_key, rotate as rotate_key, upgrade as go_live,
+};
+pub(crate) use self::log::{look as request_log, look_with_key as request_log_of_key};
 pub(crate) use self::reader::Reader;
 pub(crate) use self::signin::{sign_in, sign_out};
 pub(crate) use self::theme::choose as choose_theme;
@@ -50,6 +66,11 @@ pub(crate) async fn home(State(app): State<Arc<App>>, reader: Reader) -> Respons
 /// `/docs`
 pub(crate) async fn docs(reader: Reader) -> Response {
     reader.show(app::docs::page(reader.visit()))
+}
+
+/// `/docs/administer`
+pub(crate) async fn administer_guide(reader: Reader) -> Response {
+    reader.show(app::docs::administer(reader.visit()))
 }
 
 /// `/docs/widget`

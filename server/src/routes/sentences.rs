@@ -14,6 +14,8 @@ pub(crate) const NO_SESSION: &str =
 pub(crate) const SESSION_EXPIRED: &str = "The session's hour is over. Sign in again.";
 pub(crate) const SESSION_ENDED: &str =
     "The session was ended, here or from another device. Sign in again to go on.";
+pub(crate) const SESSION_NOT_FRESH: &str =
+    "A repair of money wants a signature of the last five minutes. Sign in again, and then ask once more.";
 pub(crate) const SESSION_BAD: &str = "This is not a session of ours. Sign in again.";
 pub(crate) const SESSION_ELSEWHERE: &str =
     "The session was made for another page's origin and works there alone. Sign in from this page.";

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use domain::Ctx;
 use domain::order::{Creditor, Poller};
-use ledger::Checker;
+use ledger::{Checker, Ledger};
 use sqlx::PgPool;
 use tokio::task::JoinSet;
-use types::Clock;
+use types::{Clock, OwnerId, ReservationId};
 
 use super::database::Books;
 use super::gateway::Core;
@@ -29,8 +29,8 @@ const LAST_USED: Duration = Duration::from_secs(30);
 const SIGN_IN_LEFTOVERS: Duration = Duration::from_mins(1);
 /// A look for owners whose lease has run out; more often where leases are shorter than twice this.
 const SWEEP: Duration = Duration::from_secs(5);
-/// A look at what this process holds and no longer works on.
-const OWN_HOLDS: Duration = Duration::from_mins(1);
+/// A look at what this process holds and no longer works on. Often, so that each look has little to read.
+const OWN_HOLDS: Duration = Duration::from_secs(20);
 /// SPEC §13 wants the books looked at every 15 s, and a violation seen within them: the look itself takes its time too.
 const CHECK: Duration = Duration::from_secs(10);
 /// Lots that are due, of accounts that nobody uses: what a balance shows is at most this much too high.
@@ -45,8 +45,9 @@ const CREDIT: Duration = Duration::from_secs(15);
 const REVIVE: Duration = Duration::from_secs(1);
 /// A hold younger than this may be one whose turn has not taken its place yet.
 const SETTLING_MS: i64 = 60_000;
-/// Holds are not open for longer than an answer takes; what is older was seen by an earlier look.
-const LOOK_BACK_MS: i64 = 24 * 60 * 60 * 1_000;
+/// A hold may become visible this long after the time in its id: a writer refuses one that waited 5 s, and the rest is
+/// room for clocks that differ.
+const UNSEEN_MS: i64 = 15_000;
 
 /// Starts the jobs of `roles`; they end when `tasks` is shut down.
 pub(crate) fn start(tasks: &mut JoinSet<()>, settings: &Settings, roles: &Roles, core: &Core, books: &Books) {
@@ -73,7 +74,16 @@ pub(crate) fn start(tasks: &mut JoinSet<()>, settings: &Settings, roles: &Roles,
             }
         });
         every(tasks, LAST_USED, ctx, |ctx| async move { Ok(ctx.keys.flush_last_used().await?) });
-        every(tasks, OWN_HOLDS, ctx, |ctx| async move { release_leaks(&ctx).await });
+        let leaks = Arc::new(tokio::sync::Mutex::new(Leaks::default()));
+        every(tasks, OWN_HOLDS, ctx, move |ctx| {
+            let leaks = Arc::clone(&leaks);
+            async move {
+                let is_live = |id| ctx.live.contains(id);
+                let mut leaks = leaks.lock().await;
+                leaks.release(&ctx.db, &ctx.ledger, &ctx.clock, ctx.owner, is_live).await?;
+                Ok(())
+            }
+        });
     }
     if roles.has(Role::Worker) {
         every(tasks, SWEEP.min(settings.lease / 2), ctx, |ctx| async move {
@@ -174,25 +184,52 @@ async fn check_all(db: &PgPool, clock: &Clock) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Releases holds of this process that no turn of it works on: none should ever be found.
-async fn release_leaks(ctx: &Ctx) -> anyhow::Result<()> {
-    let now = i64::try_from(ctx.clock.now().unix_timestamp_nanos() / 1_000_000)?;
-    let young = ledger::first_id_at(now - SETTLING_MS);
-    for (key, id) in ledger::open_holds(&ctx.db, ctx.owner, now - LOOK_BACK_MS).await? {
-        if id.0 < young && !ctx.live.contains(id) {
-            tracing::error!(reservation = %id, "a hold was leaked; it is released");
-            metrics::counter!("ledger_leaked_holds_total").increment(1);
-            ctx.ledger.submit(ledger::Op::Orphan { key, id }).await?;
+/// Looks for holds of this process that no turn of it works on: none should ever be found.
+#[derive(Debug, Default)]
+struct Leaks {
+    /// Whatever began before this is closed; none yet: the first look.
+    closed_until_ms: Option<i64>,
+}
+
+impl Leaks {
+    /// Releases what leaked and says how many. Reads what began since the oldest hold that was open at the last look.
+    async fn release(
+        &mut self,
+        db: &PgPool,
+        ledger: &Ledger,
+        clock: &Clock,
+        owner: OwnerId,
+        is_live: impl Fn(ReservationId) -> bool + Send,
+    ) -> anyhow::Result<usize> {
+        let now = i64::try_from(clock.now().unix_timestamp_nanos() / 1_000_000)?;
+        let young = ledger::first_id_at(now - SETTLING_MS);
+        // An owner is a process, and its first look comes as it starts.
+        let since = self.closed_until_ms.unwrap_or(now - SETTLING_MS);
+        let open = ledger::open_holds(db, owner, since).await?;
+        let mut leaked = 0;
+        for (key, id) in &open {
+            if id.0 < young && !is_live(*id) {
+                tracing::error!(reservation = %id, "a hold was leaked; it is released");
+                metrics::counter!("ledger_leaked_holds_total").increment(1);
+                ledger.submit(ledger::Op::Orphan { key: *key, id: *id }).await?;
+                leaked += 1;
+            }
         }
+        // A full page is not all there is.
+        if open.len() < ledger::OPEN_HOLDS_AT_MOST {
+            let oldest = open.iter().map(|(_, id)| ledger::made_at_ms(*id)).min();
+            self.closed_until_ms = Some(oldest.unwrap_or(now).min(now - UNSEEN_MS));
+        }
+        Ok(leaked)
     }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use ledger::{AccountKey, NEVER, Op, PostError, Refusal, Source};
+    use ledger::{AccountKey, NEVER, NewHold, Op, PostError, Refusal, Source};
     use sqlx::{Connection as _, PgConnection};
     use testing::postgres::TestDatabase;
+    use time::macros::datetime;
     use types::{AccountId, CommunityId, LotId};
 
     use super::*;
@@ -222,5 +259,43 @@ mod tests {
         check_all(&database.pool, &clock).await.expect("read");
         let refused = ledger::post(&mut connection, &clock, &mint()).await;
         assert!(matches!(refused, Err(PostError::Refused(Refusal::MintingStopped))), "{refused:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_hold_that_no_turn_works_on_is_released_and_an_old_one_that_lives_stays_in_sight() {
+        let (database, clock) = (TestDatabase::new().await, Clock::fixed(datetime!(2026-03-01 12:00 UTC)));
+        let key = AccountKey { community: CommunityId(1), account: AccountId(2) };
+        let mut connection = database.pool.acquire().await.expect("one");
+        ledger::open_account(&mut connection, &clock, key, None).await.expect("opened");
+        let id = LotId(clock.uuid_v7());
+        let mint = Op::Mint { key, id, source: Source::Purchase, amount: 1_000, expires_at: NEVER };
+        ledger::post(&mut connection, &clock, &mint).await.expect("minted");
+        let settings = ledger::Settings::new(&database.url(), clock.clone()).expect("a good address");
+        let (ledger, _writers) = Ledger::start(&settings);
+        let owner = OwnerId(1);
+        let hold = async || {
+            let id = ReservationId(clock.uuid_v7());
+            let asked = "cheap".to_owned();
+            let (api_key, agent, input_hash, amount, price_version) = (None, None, [0; 32], 10, 1);
+            let hold = NewHold { id, key, amount, input_hash, owner, api_key, price_version, agent, asked };
+            ledger.submit(Op::Hold(hold)).await.expect("held");
+            id
+        };
+        let mut leaks = Leaks::default();
+        let mut look = async |live: &[ReservationId]| {
+            let is_live = |id| live.contains(&id);
+            leaks.release(&database.pool, &ledger, &clock, owner, is_live).await.expect("looked")
+        };
+        let (slow, lost) = (hold().await, hold().await);
+        assert_eq!(look(&[slow]).await, 0, "a young hold may be one whose turn has not taken its place yet");
+        clock.advance(time::Duration::milliseconds(SETTLING_MS + 1));
+        assert_eq!(look(&[slow]).await, 1, "{lost}");
+        // Hours later the turn that still ran is gone too, and has left its hold behind.
+        for _ in 0..3 {
+            clock.advance(time::Duration::hours(1));
+            assert_eq!(look(&[slow]).await, 0);
+        }
+        assert_eq!(look(&[]).await, 1);
+        assert_eq!(look(&[]).await, 0);
     }
 }

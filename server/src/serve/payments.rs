@@ -76,7 +76,8 @@ pub(crate) async fn open(
             simulated.retry_pause = RETRY_PAUSE;
             Ok(Payments {
                 // Its notices stay on this machine, whatever the public address says.
-                domain: domain::order::Payments::new(Some(client), notice_url(&local_url(gateway))),
+                domain: domain::order::Payments::new(Some(client), notice_url(&local_url(gateway)))
+                    .simulated_at(local_url(address)),
                 ipn_secret: Some(ipn_secret),
                 simulator: Some(Simulator { listener, settings: simulated, address }),
             })

@@ -29,6 +29,8 @@ use types::{AccountId, Clock, CommunityId, LotId, MicroUsd};
 const PACE: Duration = Duration::ZERO;
 /// The operator's token of a house.
 pub(crate) const OPERATOR: &str = "operator";
+/// What the house's sessions are signed with.
+pub(crate) const SESSION_SECRET: &str = "a session secret for tests, long enough";
 /// What the house has at the payment processor.
 const API_KEY: &str = "a merchant's key for tests";
 /// How long a condition may take to come true on a busy machine.
@@ -122,7 +124,8 @@ impl House {
         let simulator = Simulator::start(simulated).await.expect("a port");
         let vendor = Client::new(&simulator.url(), API_KEY, clock.clone()).expect("a URL");
         let payments =
-            domain::order::Payments::new(Some(vendor), format!("http://{address}/api/crypto/webhook"));
+            domain::order::Payments::new(Some(vendor), format!("http://{address}/api/crypto/webhook"))
+                .simulated_at(simulator.url());
         let ctx = Arc::new(Ctx {
             keys: KeyRing::new(database.pool.clone(), peppers, clock.clone()),
             limits: Limits::new(clock.clone()),
@@ -146,7 +149,7 @@ impl House {
             agents: domain::agent::Known::default(),
             chat: domain::chat::Running::default(),
         });
-        let secret = Secret::new("a session secret for tests, long enough");
+        let secret = Secret::new(SESSION_SECRET);
         let secrets = SessionSecrets::new(&secret, None).expect("long enough");
         let sessions = Sessions::new(database.pool.clone(), secrets, ctx.clock.clone());
         let sign_in = SignIn {

@@ -5,7 +5,11 @@
 
 mod abuse;
 mod admin;
+mod admin_pages;
+mod admin_wallets;
+mod agent_pages;
 mod agents;
+mod checkout;
 mod client;
 mod contract_wallets;
 mod dialects;
@@ -17,6 +21,7 @@ mod operations;
 mod orders;
 mod pages;
 mod recovered;
+mod requests;
 mod resets;
 mod sign_in;
 mod sign_in_pages;

@@ -7,16 +7,22 @@ use crate::house::House;
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 /// Pages that anyone may read.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 16] = [
     "/",
+    "/agents",
     "/docs",
     "/docs/widget",
+    "/docs/administer",
+    "/admin",
     "/docs/api",
     "/docs/api/openai",
     "/problems",
     "/problems/insufficient-credits",
     "/developers",
     "/developers/account",
+    "/developers/requests",
+    "/developers/playground",
+    "/buy",
     "/docs/api/admin",
 ];
 

@@ -32,10 +32,18 @@ macro_rules! journeys {
 }
 
 journeys! {
+    admin_audit,
+    admin_caps,
+    admin_overview,
+    admin_repair,
     calm,
     chat_reads,
     chat_states,
     chat_talk,
+    checkout_paid,
+    checkout_troubles,
+    developers_first_call,
+    developers_keys,
     keyboard,
     pages_read,
     signin_burner,
@@ -73,6 +81,7 @@ async fn journey(name: &str) {
         .arg(failures)
         .arg(name.replace('_', "-"))
         .env("FREESIDE_OPERATOR_TOKEN", OPERATOR)
+        .env("FREESIDE_BINARY", env!("CARGO_BIN_EXE_freeside"))
         .kill_on_drop(true);
     run(&mut command).await;
     world.audited().await;

@@ -20,7 +20,7 @@ use super::socket::Socket;
 use super::turns::{self, Answer};
 use super::view::{View, avatar};
 use super::{http, signin, storage};
-use crate::chat::{Chat, Effect, Ending, Event, NoTicket, Status};
+use crate::chat::{Chat, Effect, Ending, Event, Failure, NoTicket, Status};
 use crate::words;
 
 /// How many earlier questions are shown.
@@ -480,10 +480,13 @@ impl Panel {
         let mut answer = Answer::begin(&self.view.log, &self.config.name, &id);
         answer.by(turn.get("pool").text(), turn.get("model").text());
         answer.push(&turn.get("answer").text().unwrap_or_default());
+        let (message, has_failed) =
+            (turn.get("message").text(), matches!(state.as_str(), "broken" | "refused"));
         let ending = Ending {
             cost_micro: turn.get("cost_micro").digits(),
             was_stopped: state == "stopped",
-            note: turn.get("message").text(),
+            failure: message.clone().filter(|_| has_failed).map(|message| Failure { code: state, message }),
+            note: message,
             ..Ending::default()
         };
         let id_of_place = answer.id.clone();
@@ -562,7 +565,9 @@ impl Begun {
         Self {
             turns,
             is_focused: entry.is_some() && dom::document().active_element() == entry,
-            draft: entry.map(|entry| entry.unchecked_into::<HtmlTextAreaElement>().value()).unwrap_or_default(),
+            draft: entry
+                .map(|entry| entry.unchecked_into::<HtmlTextAreaElement>().value())
+                .unwrap_or_default(),
             is_wanted: root.has_attribute("data-wanted"),
         }
     }

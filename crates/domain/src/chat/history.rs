@@ -4,7 +4,7 @@
 //! agent's public history is on; then they see the words, never the wallet.
 
 use serde_json::value::RawValue;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use types::s2s::Message;
 use types::{MicroUsd, Pool, Wallet};
@@ -234,6 +234,23 @@ pub(super) async fn context(
     .fetch_all(db)
     .await?;
     Ok(messages(earlier, question))
+}
+
+/// How many conversations each of some agents had since a time: one for each wallet that asked anything. An agent with
+/// none has no entry.
+pub async fn conversations(
+    connection: &mut PgConnection,
+    since: OffsetDateTime,
+    agents: &[i64],
+) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+    sqlx::query_as(
+        "select agent_id, count(distinct wallet) from chat_turn where agent_id = any($1) and asked_at >= $2
+         group by agent_id",
+    )
+    .bind(agents)
+    .bind(since)
+    .fetch_all(connection)
+    .await
 }
 
 /// The newest turns that fit, in the order in which they were said, and the question.

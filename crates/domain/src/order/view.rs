@@ -62,6 +62,14 @@ pub struct PaymentView {
     pub expires_at: Option<OffsetDateTime>,
 }
 
+impl PaymentView {
+    /// How many coins are still missing, as decimal text. `None`: nothing came yet, or enough did.
+    #[must_use]
+    pub fn missing(&self) -> Option<String> {
+        pay::decimal::shortfall(self.pay_amount.as_deref()?, self.actually_paid.as_deref()?)
+    }
+}
+
 /// The coins on offer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Coins {

@@ -3,18 +3,18 @@
 //! Read live from the books; only what the guard says is as old as its last look. Deliberately absent: who may read.
 
 use ledger::report::{
-    AgentUsage, Budget, CappedAccount, Conservation, Movement, Origin, Projection, Span, Usage, UserUsage,
-    lots, movements, origins, projection, usage_by_user, usage_of_community,
+    AgentUsage, Budget, CappedAccount, Conservation, Decision, DecisionFilter, Movement, Origin, Projection,
+    Shares, Span, Usage, UserUsage, lots, movements, origins, projection, usage_by_user, usage_of_community,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use ledger::{Lot, Violation, Which};
 use time::{Date, Duration, OffsetDateTime};
-use types::{AccountId, CommunityId, LotId, Pool};
+use types::{AccountId, CommunityId, LotId, Pool, ReservationId};
 
 use crate::agent::{self, Agent, Page};
-use crate::{Ctx, community};
+use crate::{Ctx, chat, community, turn};
 
 /// Which usage.
 #[derive(Clone, Copy, Debug)]
@@ -144,6 +144,36 @@ pub async fn caps(
     Ok(Some((budget, accounts)))
 }
 
+/// A page of routing decisions, with what was asked for.
+#[derive(Clone, Debug)]
+pub struct Enforcement {
+    /// Over all pages.
+    pub shares: Shares,
+    /// Newest first, each with the pool that was asked for; `None`: none was, and the tier or the agent's affinities chose.
+    pub decisions: Vec<(Decision, Option<Pool>)>,
+}
+
+/// Which pool and model answered, and why.
+pub async fn enforcement(
+    ctx: &Ctx,
+    community: CommunityId,
+    filter: &DecisionFilter,
+    before: Option<ReservationId>,
+    limit: i64,
+) -> anyhow::Result<Option<Enforcement>> {
+    let mut connection = ctx.db.acquire().await?;
+    if ledger::report::budget(&mut connection, community).await?.is_none() {
+        return Ok(None);
+    }
+    let shares = ledger::report::shares(&mut connection, community, filter).await?;
+    let decisions = ledger::report::decisions(&mut connection, community, filter, before, limit).await?;
+    let requested = |decision: Decision| {
+        let pool = turn::requested_pool(&ctx.catalog, &decision.asked);
+        (decision, pool)
+    };
+    Ok(Some(Enforcement { shares, decisions: decisions.into_iter().map(requested).collect() }))
+}
+
 /// An agent counts as active for so long after a question: a month, as caps and bills have it.
 pub const ACTIVE_FOR: Duration = Duration::days(30);
 
@@ -154,6 +184,8 @@ pub struct AgentActivity {
     pub agent: Arc<Agent>,
     /// Within [`ACTIVE_FOR`]; `None`: nothing.
     pub usage: Option<AgentUsage>,
+    /// Conversations in which anything was said within [`ACTIVE_FOR`], one for each wallet, whoever pays.
+    pub conversations: i64,
 }
 
 /// A page of a community's agents. What other communities' accounts asked them stands in those communities' books.
@@ -172,6 +204,13 @@ pub async fn agents(
     let used = ledger::report::usage_of_agents(&mut connection, community, since, &names).await?;
     let mut used: HashMap<String, AgentUsage> =
         used.into_iter().map(|used| (used.agent.clone(), used)).collect();
-    let activity = |agent: Arc<Agent>| AgentActivity { usage: used.remove(&agent.nft_id()), agent };
+    let ids: Vec<i64> = agents.iter().map(|agent| agent.id).collect();
+    let talks: HashMap<i64, i64> =
+        chat::conversations(&mut connection, since, &ids).await?.into_iter().collect();
+    let activity = |agent: Arc<Agent>| AgentActivity {
+        usage: used.remove(&agent.nft_id()),
+        conversations: talks.get(&agent.id).copied().unwrap_or(0),
+        agent,
+    };
     Ok(Some(agents.into_iter().map(activity).collect()))
 }

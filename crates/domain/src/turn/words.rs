@@ -44,6 +44,32 @@ impl Target {
     }
 }
 
+/// Between a model's name and the pool that was asked for beside it, in the record of what was asked.
+const IN: &str = " in ";
+
+/// What was asked for, as a hold records it.
+pub(super) fn asked(ask: &Ask) -> String {
+    match ask.pool {
+        Some(pool) => format!("{}{IN}{pool}", ask.model),
+        None => ask.model.clone(),
+    }
+}
+
+/// The pool that a recorded request asked for, by name or by one of its models; `None`: it left the choice to us.
+#[must_use]
+pub fn requested_pool(catalog: &Catalog, asked: &str) -> Option<Pool> {
+    let (name, beside) = match asked.rsplit_once(IN) {
+        Some((name, pool)) => (name, pool.parse().ok()),
+        None => (asked, None),
+    };
+    match Target::parse(catalog, name)? {
+        Target::Pool(pool) => Some(pool),
+        Target::Model(model) => catalog.pool_of(&model),
+        Target::Agent { .. } => beside,
+        Target::Native => None,
+    }
+}
+
 /// What a caller asks for, in our own words.
 #[derive(Debug)]
 pub struct Ask {
@@ -230,6 +256,30 @@ impl Refusal {
             Self::Overloaded
         } else {
             Self::Unexpected(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::catalog::DEFAULT_TOML;
+
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_is_read_back_from_its_record() {
+        let catalog = Catalog::parse(DEFAULT_TOML).expect("the default is sound");
+        let model = catalog.pool(Pool::Reasoning).models.first().expect("a model");
+        for (text, pool) in [
+            ("native", None),
+            ("architect", Some(Pool::Architect)),
+            ("agent:demo:1", None),
+            ("agent:demo:1 in flagship", Some(Pool::Flagship)),
+            ("agent:demo:1 in nothing", None),
+            ("gone-from-the-catalog", None),
+            (model.as_str(), Some(Pool::Reasoning)),
+        ] {
+            assert_eq!(requested_pool(&catalog, text), pool, "{text}");
         }
     }
 }

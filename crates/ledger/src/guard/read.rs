@@ -16,7 +16,7 @@ const PAGE: i64 = 20_000;
 /// A hold's row may become visible this long after its time: the writer takes the time before it writes and commits.
 /// A writer refuses a hold that waited 5 s; the rest is room for clocks that differ. One that comes later still is found
 /// by the exact check. At 1,500 answers/s each second of this is 1,500 rows that every pass reads.
-const LATE: Duration = Duration::seconds(20);
+const LATE: Duration = Duration::seconds(10);
 
 /// Whether this pass may look: one at a time does. The lock goes with the transaction.
 pub(super) async fn lock(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {

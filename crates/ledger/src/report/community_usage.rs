@@ -11,8 +11,8 @@ use types::{AccountId, CommunityId, Pool};
 
 use crate::audit;
 
-/// Days behind today that the burn is measured over, longest first.
-const WINDOWS: [i64; 3] = [14, 7, 3];
+/// Whole days behind today that the burn is measured over, longest first: a month's habit and the last week's.
+const WINDOWS: [i64; 2] = [28, 7];
 /// A projection ends here: further out, a date says nothing.
 const HORIZON_DAYS: i64 = 3_650;
 
@@ -148,18 +148,21 @@ pub async fn usage_by_user(
 pub struct Projection {
     /// Micro-USD that can be used: free and set aside.
     pub balance: i64,
+    /// Whole days of charges that the paces are measured over, at most 28; 0: nothing was charged
+    /// before today, and there is no pace yet.
+    pub measured_days: i64,
     /// The slowest of the measured paces, micro-USD a day.
     pub slow_per_day: i64,
     /// The fastest.
     pub fast_per_day: i64,
-    /// When the credits end at the fastest pace; `None`: not within ten years.
+    /// When the credits end at the fastest pace, expiry included; `None`: not within ten years.
     pub earliest: Option<Date>,
-    /// When they end at the slowest pace; `None`: not within ten years.
+    /// When they end at the slowest pace, expiry included; `None`: not within ten years.
     pub latest: Option<Date>,
 }
 
-/// Projects when a community's credits end, from its burn over the last 3, 7 and 14 whole days, and with the expiry of
-/// its lots. `None`: no such community.
+/// Projects when a community's credits end, from its burn over the last 7 and 28 whole days, and with the expiry of its
+/// lots. A community younger than a window is measured over its own days. `None`: no such community.
 pub async fn projection(
     connection: &mut PgConnection,
     community: CommunityId,
@@ -174,9 +177,19 @@ pub async fn projection(
     )
     .bind(community.0)
     .bind(today.midnight().assume_utc())
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
+    let is_older: bool = sqlx::query_scalar(
+        "select exists (select from journal where community_id = $1 and seq < $2 and credit = 3)",
+    )
+    .bind(community.0)
+    .bind(span.from_seq)
+    .fetch_one(connection)
+    .await?;
+    let own_days = usage.by_day.first().map_or(0, |(first, _)| (today - *first).whole_days());
+    let measured_days = if is_older { WINDOWS[0] } else { own_days };
     let paces = WINDOWS.map(|window| {
+        let window = window.min(measured_days).max(1);
         let burnt = usage.by_day.iter().filter(|(day, _)| *day >= days(window));
         let cost: i128 = burnt.map(|(_, charged)| i128::from(charged.cost)).sum();
         i64::try_from((cost + i128::from(window) - 1) / i128::from(window)).unwrap_or(i64::MAX)
@@ -184,6 +197,7 @@ pub async fn projection(
     let (slow_per_day, fast_per_day) =
         (paces.into_iter().min().unwrap_or(0), paces.into_iter().max().unwrap_or(0));
     Ok(Some(Projection {
+        measured_days,
         balance: lots.iter().fold(0_i64, |sum, (_, remaining)| sum.saturating_add(*remaining)),
         slow_per_day,
         fast_per_day,

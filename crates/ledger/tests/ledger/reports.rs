@@ -116,19 +116,26 @@ async fn credits_are_projected_to_end_between_the_fastest_and_the_slowest_pace()
     let database = TestDatabase::new().await;
     open(&database.pool, &clock, key(1, 1), 10_000).await;
     let (ledger, _writers) = start(&database.url(), &clock);
-    // 14 days at 100, the last three at 300.
+    let today = clock.now().date();
+    let mut connection = database.pool.acquire().await.unwrap();
+    let unused = projection(&mut connection, COMMUNITY, today).await.unwrap().unwrap();
+    assert_eq!((unused.measured_days, unused.fast_per_day, unused.latest), (0, 0, None));
+    // 14 days, the last three at 300 and the others at 100: 143 a day over them all, 186 over the last week.
     for day in 0..14 {
         let id = clock.uuid_v7();
         ledger.submit(hold(key(1, 1), id, 500)).await.unwrap();
         ledger.submit(crate::common::settle(key(1, 1), id, if day < 11 { 100 } else { 300 })).await.unwrap();
         clock.advance(Duration::days(1));
     }
-    let mut connection = database.pool.acquire().await.unwrap();
     let today = clock.now().date();
+    let first = projection(&mut connection, COMMUNITY, today - Duration::days(13)).await.unwrap().unwrap();
+    assert_eq!((first.measured_days, first.slow_per_day, first.fast_per_day), (1, 100, 100), "one day only");
+    let after = projection(&mut connection, COMMUNITY, today + Duration::days(60)).await.unwrap().unwrap();
+    assert_eq!((after.measured_days, after.slow_per_day, after.fast_per_day), (28, 0, 0), "nothing lately");
     let projection = projection(&mut connection, COMMUNITY, today).await.unwrap().unwrap();
     assert_eq!(projection.balance, 8_000);
-    assert_eq!((projection.slow_per_day, projection.fast_per_day), (143, 300));
-    assert_eq!(projection.earliest, Some(today + Duration::days(27)));
+    assert_eq!((projection.measured_days, projection.slow_per_day, projection.fast_per_day), (14, 143, 186));
+    assert_eq!(projection.earliest, Some(today + Duration::days(44)));
     assert_eq!(projection.latest, Some(today + Duration::days(56)));
 }
 

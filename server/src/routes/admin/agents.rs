@@ -54,13 +54,15 @@ pub(crate) struct ActiveAgent {
     /// Micro-USD.
     #[schema(value_type = String)]
     cost_micro: MicroUsd,
+    /// Conversations within `active_days`: one for each wallet that asked.
+    conversations: i64,
     /// Null: not within `active_days`.
     last_active_at: Option<String>,
 }
 
 impl From<&AgentActivity> for ActiveAgent {
     fn from(found: &AgentActivity) -> Self {
-        let AgentActivity { agent, usage } = found;
+        let AgentActivity { agent, usage, conversations } = found;
         Self {
             agent: agent.nft_id(),
             name: agent.name.clone(),
@@ -71,6 +73,7 @@ impl From<&AgentActivity> for ActiveAgent {
             requests: usage.as_ref().map_or(0, |usage| usage.requests),
             users: usage.as_ref().map_or(0, |usage| usage.users),
             cost_micro: MicroUsd(usage.as_ref().map_or(0, |usage| usage.cost)),
+            conversations: *conversations,
             last_active_at: usage.as_ref().map(|usage| moment(usage.last_active_at)),
         }
     }
@@ -87,7 +90,7 @@ impl From<&AgentActivity> for ActiveAgent {
         (status = 403, description = "The key lacks the scope `admin`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such community that you administer", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
+    security(("session" = []), ("session_token" = []), ("api_key" = []), ("x_api_key" = []), ("operator" = []))
 )]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,

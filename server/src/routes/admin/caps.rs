@@ -114,7 +114,7 @@ fn is_warning(limit: i64, spent: i64, held: i64) -> bool {
         (status = 403, description = "The key lacks the scope `admin`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such community that you administer", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
+    security(("session" = []), ("session_token" = []), ("api_key" = []), ("x_api_key" = []), ("operator" = []))
 )]
 pub(crate) async fn read(
     State(app): State<Arc<App>>,
@@ -181,7 +181,7 @@ pub(crate) struct CapBody<'a> {
         (status = 403, description = "The key lacks the scope `admin`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such community that you administer, or no such account in it", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
+    security(("session" = []), ("session_token" = []), ("api_key" = []), ("x_api_key" = []), ("operator" = []))
 )]
 pub(crate) async fn write(
     State(app): State<Arc<App>>,

@@ -96,7 +96,7 @@ pub(crate) async fn create(
         Ok(known) => known,
         Err(fault) => return problem::answer(fault, &asked),
     };
-    if let Administrator::OfCommunity(_) = who {
+    if !matches!(who, Administrator::Operator) {
         let detail = "Only the operator gives credits that nobody paid for. Ask for a grant, or buy a pack.";
         return problem::respond(Shape::forbidden(detail), &asked);
     }

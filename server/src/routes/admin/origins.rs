@@ -61,7 +61,7 @@ impl From<Allowed> for OriginAnswer {
         (status = 403, description = "The key lacks the scope `admin`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such community that you administer", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
+    security(("session" = []), ("session_token" = []), ("api_key" = []), ("x_api_key" = []), ("operator" = []))
 )]
 pub(crate) async fn read(
     State(app): State<Arc<App>>,
@@ -109,7 +109,7 @@ pub(crate) struct OriginsBody<'a> {
         (status = 403, description = "The key lacks the scope `admin`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such community that you administer", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
+    security(("session" = []), ("session_token" = []), ("api_key" = []), ("x_api_key" = []), ("operator" = []))
 )]
 pub(crate) async fn write(
     State(app): State<Arc<App>>,

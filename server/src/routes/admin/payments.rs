@@ -13,20 +13,21 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use types::{AccountId, CommunityId, MicroUsd};
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
-use super::super::caller::{self, Administrator};
+use super::super::caller::{self, Administrator, Claimant};
 use super::super::exchange::Asked;
 use super::super::fault::Fault;
 use super::super::fields::Field;
 use super::super::orders::moment;
 use super::super::problem::{self, Shape};
 use super::super::{App, body, limits, shared};
-use super::{Asking, ConfirmationAnswer, Paging};
+use super::{Asking, ConfirmationAnswer, OfWhom, Paging, Repaired};
 
 /// A payment id is the vendor's number, or nearly.
 const PAYMENT_ID_BYTES: usize = 128;
 /// What the record calls a repair.
-const RECONCILE: &str = "payment.reconcile";
+pub(crate) const RECONCILE: &str = "payment.reconcile";
 
 /// Which payments.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -100,25 +101,26 @@ impl From<StuckPayment> for StuckAnswer {
 /// Payments that hang: money was seen, and nothing is credited.
 #[utoipa::path(
     get, path = "/api/v1/admin/payments", tag = "admin", operation_id = "listStuckPayments",
-    params(WhichPayments, Paging),
+    params(WhichPayments, OfWhom, Paging),
     responses(
         (status = 200, description = "The payments; a community's own for its administrators, all for the operator", body = PaymentList),
         (status = 400, description = "A parameter cannot be right", body = problem::Problem, content_type = "application/problem+json"),
         (status = 401, description = "No key or token, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `admin`", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
+    security(("session" = []), ("session_token" = []), ("api_key" = []), ("x_api_key" = []), ("operator" = []))
 )]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Extension(asked): Extension<Asked>,
     which: Result<Query<WhichPayments>, QueryRejection>,
+    of: Result<Query<OfWhom>, QueryRejection>,
     paging: Result<Query<Paging>, QueryRejection>,
     request: Request,
 ) -> Response {
     let headers = request.headers();
     let read = async {
-        let who = caller::administrator(&app, &asked, headers).await?;
+        let community = super::of_list(&app, &asked, headers, &super::query(of)?).await?;
         let (which, paging) = (super::query(which)?, super::query(paging)?);
         if which.status.as_deref() != Some("stuck") {
             return Err(Fault::field(
@@ -129,7 +131,7 @@ pub(crate) async fn list(
         let (limit, after) = (paging.limit()?, paging.cursor(read_cursor)?);
         let mut connection = app.ctx.db.acquire().await.map_err(unexpected)?;
         let after = after.as_ref().map(|(at, id)| (*at, id.as_str()));
-        let found = order::stuck(&mut connection, &app.ctx.clock, who.community(), after, limit).await;
+        let found = order::stuck(&mut connection, &app.ctx.clock, community, after, limit).await;
         Ok((found.map_err(unexpected)?, limit))
     };
     match read.await {
@@ -143,11 +145,11 @@ pub(crate) async fn list(
     }
 }
 
-fn cursor_of(payment: &StuckPayment) -> String {
+pub(crate) fn cursor_of(payment: &StuckPayment) -> String {
     format!("{}.{}", payment.deposit_at.unix_timestamp_nanos() / 1_000, payment.payment_id)
 }
 
-fn read_cursor(text: &str) -> Option<(OffsetDateTime, String)> {
+pub(crate) fn read_cursor(text: &str) -> Option<(OffsetDateTime, String)> {
     let (micros, id) = text.split_once('.')?;
     let nanos = micros.parse::<i64>().ok().map(i128::from)? * 1_000;
     Some((OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?, id.to_owned()))
@@ -174,15 +176,15 @@ pub(crate) struct ReconciledAnswer {
     /// Its order.
     order_id: Option<String>,
     /// How the order stands now.
-    status: Option<&'static str>,
+    pub(crate) status: Option<&'static str>,
     /// Micro-USD credited by this repair, bonus included.
     #[schema(value_type = String)]
-    minted_micro: MicroUsd,
+    pub(crate) minted_micro: MicroUsd,
     /// Micro-USD taken back by this repair.
     #[schema(value_type = String)]
-    reversed_micro: MicroUsd,
+    pub(crate) reversed_micro: MicroUsd,
     /// It is paid, and is credited once the books are checked.
-    is_held_up: bool,
+    pub(crate) is_held_up: bool,
     /// What a person has to look at since.
     reviews_opened: Vec<&'static str>,
 }
@@ -216,7 +218,7 @@ impl ReconciledAnswer {
         (status = 409, description = "The confirmation does not serve", body = problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The processor did not answer, or the books are busy; with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
+    security(("session" = []), ("session_token" = []), ("api_key" = []), ("x_api_key" = []), ("operator" = []))
 )]
 pub(crate) async fn reconcile(
     State(app): State<Arc<App>>,
@@ -226,54 +228,69 @@ pub(crate) async fn reconcile(
 ) -> Response {
     let (parts, incoming) = request.into_parts();
     let read = async {
-        let who = caller::administrator(&app, &asked, &parts.headers).await?;
+        let claimant = caller::claimant(&app, &asked, &parts.headers).await?;
         let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
         let body: ReconcileBody<'_> = whole.parse()?;
         let (reason, token) =
             (super::reason("reason", body.reason)?, super::confirmation(body.confirmation)?);
-        let id = id.ok().map(|Path(id)| id).filter(|id| id.len() <= PAYMENT_ID_BYTES);
-        let id = id.ok_or_else(no_payment)?;
-        let community = community_of(&app, &who, &id).await?;
-        let name = who.who();
-        let deed = Deed { who: &name, what: RECONCILE, target: &id, reason: &reason, community };
-        let will = format!("ask the payment processor about payment {id} and apply its answer");
-        let asking = super::ask_twice(&app, token, deed, will).await?;
-        Ok((asking, id, name, reason))
+        Ok((claimant, reason, token))
     };
-    let (id, who, reason) = match read.await {
-        Ok((Asking::Confirmed, id, who, reason)) => (id, who, reason),
-        Ok((Asking::First(answer), ..)) => {
-            return shared::json_with(StatusCode::ACCEPTED, HeaderMap::new(), &answer);
-        }
-        Ok((Asking::Wrong, ..)) => {
-            return problem::respond(Shape::not_confirmed(super::not_confirmed()), &asked);
-        }
+    let (claimant, reason, token) = match read.await {
+        Ok(read) => read,
         Err(fault) => return problem::answer(fault, &asked),
     };
-    let Some(vendor) = app.ctx.payments.vendor.as_ref() else {
-        let detail = "This server has no payment processor to ask: NOWPAYMENTS_API_KEY names one.";
-        return problem::respond(Shape::payments_off(detail), &asked);
-    };
-    match order::reconcile(&app.ctx.db, &app.ctx.clock, vendor, &id, &who, &reason).await {
-        Ok(applied) => shared::json(HeaderMap::new(), &ReconciledAnswer::new(id, &applied)),
-        Err(error) => refused(error, &asked),
+    let id = id.map_or_else(|_| String::new(), |Path(id)| id);
+    match repair(&app, &asked, claimant, &id, &reason, token).await {
+        Ok(Repaired::First(answer)) => shared::json_with(StatusCode::ACCEPTED, HeaderMap::new(), &answer),
+        Ok(Repaired::Done(answer)) => shared::json(HeaderMap::new(), &answer),
+        Err(shape) => problem::respond(shape, &asked),
     }
 }
 
-/// The community that a payment belongs to, if this administrator may see it. What no order of ours explains is the
-/// operator's alone.
-async fn community_of(
+/// Asks for a repair or, with its confirmation, does it: for the API and for the page.
+pub(crate) async fn repair(
     app: &App,
-    who: &Administrator,
+    asked: &Asked,
+    claimant: Claimant,
+    id: &str,
+    reason: &str,
+    token: Option<Uuid>,
+) -> Result<Repaired<ReconciledAnswer>, Shape> {
+    let asking = async {
+        if id.is_empty() || id.len() > PAYMENT_ID_BYTES || id.chars().any(char::is_control) {
+            return Err(no_payment());
+        }
+        let (who, community) = of_payment(app, claimant, id).await?;
+        let name = who.who();
+        let deed = Deed { who: &name, what: RECONCILE, target: id, reason, community };
+        let will = format!("ask the payment processor about payment {id} and apply its answer");
+        super::ask_twice(app, &who, token, deed, will).await
+    };
+    let who = match asking.await.map_err(|fault| problem::of(fault, asked))? {
+        Asking::Confirmed(who) => who,
+        Asking::First(answer) => return Ok(Repaired::First(answer)),
+        Asking::Wrong => return Err(Shape::not_confirmed(super::not_confirmed())),
+    };
+    let vendor = app.ctx.payments.vendor.as_ref().ok_or_else(|| {
+        Shape::payments_off("This server has no payment processor to ask: NOWPAYMENTS_API_KEY names one.")
+    })?;
+    match order::reconcile(&app.ctx.db, &app.ctx.clock, vendor, id, &who, reason).await {
+        Ok(applied) => Ok(Repaired::Done(ReconciledAnswer::new(id.to_owned(), &applied))),
+        Err(error) => Err(refused(error, asked)),
+    }
+}
+
+/// Who administers the community that a payment belongs to. What no order of ours explains is the operator's alone.
+async fn of_payment(
+    app: &App,
+    claimant: Claimant,
     payment_id: &str,
-) -> Result<Option<CommunityId>, Fault> {
+) -> Result<(Administrator, Option<CommunityId>), Fault> {
     let mut connection = app.ctx.db.acquire().await.map_err(unexpected)?;
     let community = order::community_of_payment(&mut connection, payment_id).await.map_err(unexpected)?;
-    match (who, community) {
-        (Administrator::Operator, community) => Ok(community),
-        (Administrator::OfCommunity(_), Some(community)) if who.may(community) => Ok(Some(community)),
-        (Administrator::OfCommunity(_), _) => Err(no_payment()),
-    }
+    drop(connection);
+    let who = claimant.of_owned(app, community).await?.ok_or_else(no_payment)?;
+    Ok((who, community))
 }
 
 fn no_payment() -> Fault {
@@ -284,27 +301,27 @@ fn unexpected(error: sqlx::Error) -> Fault {
     Fault::Unexpected(error.into())
 }
 
-fn refused(error: ReconcileError, asked: &Asked) -> Response {
+fn refused(error: ReconcileError, asked: &Asked) -> Shape {
     match error {
-        ReconcileError::NoPayment => problem::answer(no_payment(), asked),
+        ReconcileError::NoPayment => problem::of(no_payment(), asked),
         ReconcileError::Vendor(error) => {
             let detail = format!(
                 "The payment processor did not answer: {error}. Nothing was changed; try again later."
             );
-            problem::respond(Shape::payments_unavailable(detail, 30), asked)
+            Shape::payments_unavailable(detail, 30)
         }
         ReconcileError::Apply(error) => not_applied(error, asked),
     }
 }
 
 /// What is said when the books did not take an answer or a decision.
-pub(super) fn not_applied(error: ApplyError, asked: &Asked) -> Response {
+pub(super) fn not_applied(error: ApplyError, asked: &Asked) -> Shape {
     match error {
         ApplyError::Busy(_) => {
             let detail = "The books are busy. Nothing was changed; try again in a few seconds.";
-            problem::respond(Shape::payments_unavailable(detail, 5), asked)
+            Shape::payments_unavailable(detail, 5)
         }
-        ApplyError::Unexpected(error) => problem::answer(Fault::Unexpected(error), asked),
+        ApplyError::Unexpected(error) => problem::of(Fault::Unexpected(error), asked),
     }
 }
 

@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::super::accounts::required;
-use super::super::caller::{self, Administrator};
+use super::super::caller::{self, Administrator, Claimant};
 use super::super::exchange::Asked;
 use super::super::fault::Fault;
 use super::super::fields::Field;
@@ -23,7 +23,7 @@ use super::super::orders::moment;
 use super::super::problem::{self, Shape};
 use super::super::{App, body, limits, shared};
 use super::payments::not_applied;
-use super::{Asking, ConfirmationAnswer, Paging};
+use super::{Asking, ConfirmationAnswer, OfWhom, Paging, Repaired};
 
 /// Which items.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -101,25 +101,26 @@ impl From<ReviewItem> for ReviewAnswer {
 /// What a person has to look at: odd payments, overpayments, notices that no order explains.
 #[utoipa::path(
     get, path = "/api/v1/admin/reviews", tag = "admin", operation_id = "listReviews",
-    params(WhichReviews, Paging),
+    params(WhichReviews, OfWhom, Paging),
     responses(
         (status = 200, description = "The queue; a community's own for its administrators, all for the operator", body = ReviewList),
         (status = 400, description = "A parameter cannot be right", body = problem::Problem, content_type = "application/problem+json"),
         (status = 401, description = "No key or token, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `admin`", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
+    security(("session" = []), ("session_token" = []), ("api_key" = []), ("x_api_key" = []), ("operator" = []))
 )]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Extension(asked): Extension<Asked>,
     which: Result<Query<WhichReviews>, QueryRejection>,
+    of: Result<Query<OfWhom>, QueryRejection>,
     paging: Result<Query<Paging>, QueryRejection>,
     request: Request,
 ) -> Response {
     let headers = request.headers();
     let read = async {
-        let who = caller::administrator(&app, &asked, headers).await?;
+        let community = super::of_list(&app, &asked, headers, &super::query(of)?).await?;
         let (query, paging) = (super::query(which)?, super::query(paging)?);
         let which = match query.state.as_deref() {
             None | Some("open") => Which::Open,
@@ -129,7 +130,7 @@ pub(crate) async fn list(
         let limit = paging.limit()?;
         let after = paging.cursor(|text| text.parse().ok())?.unwrap_or(0);
         let mut connection = app.ctx.db.acquire().await.map_err(unexpected)?;
-        let found = order::reviews(&mut connection, who.community(), which, after, limit).await;
+        let found = order::reviews(&mut connection, community, which, after, limit).await;
         Ok((found.map_err(unexpected)?, limit))
     };
     match read.await {
@@ -167,7 +168,7 @@ pub(crate) struct ResolvedAnswer {
     review: ReviewAnswer,
     /// Micro-USD credited by it.
     #[schema(value_type = String)]
-    credited_micro: MicroUsd,
+    pub(crate) credited_micro: MicroUsd,
 }
 
 /// Decides about a review item. Asked for twice, and recorded with its note.
@@ -185,7 +186,7 @@ pub(crate) struct ResolvedAnswer {
         (status = 409, description = "The item is closed, is no overpayment, or the confirmation does not serve", body = problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The books are busy, or nothing is credited for now: the confirmation serves on; with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
+    security(("session" = []), ("session_token" = []), ("api_key" = []), ("x_api_key" = []), ("operator" = []))
 )]
 pub(crate) async fn resolve(
     State(app): State<Arc<App>>,
@@ -195,58 +196,88 @@ pub(crate) async fn resolve(
 ) -> Response {
     let (parts, incoming) = request.into_parts();
     let read = async {
-        let who = caller::administrator(&app, &asked, &parts.headers).await?;
+        let claimant = caller::claimant(&app, &asked, &parts.headers).await?;
         let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
         let body: ResolveBody<'_> = whole.parse()?;
-        let (resolution, word) = match required("resolution", body.resolution)?.as_str() {
-            "credit" => (Resolution::Credit, "credit"),
-            "dismiss" => (Resolution::Dismiss, "dismiss"),
-            _ => return Err(Fault::field("resolution", "This has to be credit or dismiss.")),
-        };
+        let resolution = resolution_of(&required("resolution", body.resolution)?)?;
         let (note, token) = (super::reason("note", body.note)?, super::confirmation(body.confirmation)?);
-        let item = item_of(&app, &who, id).await?;
-        let name = who.who();
-        let what = format!("review.{word}");
-        let target = item.id.to_string();
+        Ok((claimant, Decision { resolution, note, token }))
+    };
+    let (claimant, decision) = match read.await {
+        Ok(read) => read,
+        Err(fault) => return problem::answer(fault, &asked),
+    };
+    let id = id.map_or_else(|_| String::new(), |Path(id)| id);
+    match decide(&app, &asked, claimant, &id, decision).await {
+        Ok(Repaired::First(answer)) => shared::json_with(StatusCode::ACCEPTED, HeaderMap::new(), &answer),
+        Ok(Repaired::Done(answer)) => shared::json(HeaderMap::new(), &answer),
+        Err(shape) => problem::respond(shape, &asked),
+    }
+}
+
+/// The decision that a word names.
+pub(crate) fn resolution_of(word: &str) -> Result<Resolution, Fault> {
+    match word {
+        "credit" => Ok(Resolution::Credit),
+        "dismiss" => Ok(Resolution::Dismiss),
+        _ => Err(Fault::field("resolution", "This has to be credit or dismiss.")),
+    }
+}
+
+/// What somebody decided, and the token of their first request.
+pub(crate) struct Decision {
+    pub(crate) resolution: Resolution,
+    pub(crate) note: String,
+    pub(crate) token: Option<Uuid>,
+}
+
+/// Asks for a decision or, with its confirmation, takes it: for the API and for the page.
+pub(crate) async fn decide(
+    app: &App,
+    asked: &Asked,
+    claimant: Claimant,
+    id: &str,
+    decision: Decision,
+) -> Result<Repaired<ResolvedAnswer>, Shape> {
+    let Decision { resolution, note, token } = decision;
+    let asking = async {
+        let (who, item) = item_of(app, claimant, id).await?;
+        let word = match resolution {
+            Resolution::Credit => "credit",
+            Resolution::Dismiss => "dismiss",
+        };
+        let (name, what, target) = (who.who(), format!("review.{word}"), item.id.to_string());
         let deed =
             Deed { who: &name, what: &what, target: &target, reason: &note, community: item.community };
         let will =
             format!("{word} review item {} ({}) of payment {}", item.id, item.kind.as_str(), item.payment_id);
-        let asking = super::ask_twice(&app, token, deed, will).await?;
-        Ok((asking, item.id, resolution, name, note, token))
+        Ok((super::ask_twice(app, &who, token, deed, will).await?, item.id))
     };
-    let (id, resolution, who, note, token) = match read.await {
-        Ok((Asking::Confirmed, id, resolution, who, note, token)) => (id, resolution, who, note, token),
-        Ok((Asking::First(answer), ..)) => {
-            return shared::json_with(StatusCode::ACCEPTED, HeaderMap::new(), &answer);
-        }
-        Ok((Asking::Wrong, ..)) => {
-            return problem::respond(Shape::not_confirmed(super::not_confirmed()), &asked);
-        }
-        Err(fault) => return problem::answer(fault, &asked),
+    let (who, id) = match asking.await.map_err(|fault| problem::of(fault, asked))? {
+        (Asking::Confirmed(who), id) => (who, id),
+        (Asking::First(answer), _) => return Ok(Repaired::First(answer)),
+        (Asking::Wrong, _) => return Err(Shape::not_confirmed(super::not_confirmed())),
     };
     match order::resolve(&app.ctx.db, &app.ctx.clock, id, resolution, &who, &note).await {
         Ok(resolved) => {
             let answer = ResolvedAnswer { review: resolved.item.into(), credited_micro: resolved.credited };
-            shared::json(HeaderMap::new(), &answer)
+            Ok(Repaired::Done(answer))
         }
-        Err(ResolveError::NoItem) => problem::answer(no_item(), &asked),
-        Err(ResolveError::Closed(_)) => {
-            problem::respond(Shape::conflict("The item is closed: nothing was changed."), &asked)
-        }
+        Err(ResolveError::NoItem) => Err(problem::of(no_item(), asked)),
+        Err(ResolveError::Closed(_)) => Err(Shape::conflict("The item is closed: nothing was changed.")),
         Err(ResolveError::NotAnOverpayment) => {
             let detail =
                 "Only an overpayment can be credited here. For anything else an operator grants credits.";
-            problem::respond(Shape::conflict(detail), &asked)
+            Err(Shape::conflict(detail))
         }
-        Err(ResolveError::Frozen) => not_now(&app, token, Shape::frozen(), &asked).await,
-        Err(ResolveError::MintingStopped) => not_now(&app, token, Shape::minting_stopped(), &asked).await,
-        Err(ResolveError::Apply(error)) => not_applied(error, &asked),
+        Err(ResolveError::Frozen) => Err(not_now(app, token, Shape::frozen(), asked).await),
+        Err(ResolveError::MintingStopped) => Err(not_now(app, token, Shape::minting_stopped(), asked).await),
+        Err(ResolveError::Apply(error)) => Err(not_applied(error, asked)),
     }
 }
 
 /// Nothing was decided and nothing may be for now: the confirmation serves on until it is too old.
-async fn not_now(app: &App, token: Option<Uuid>, shape: Shape, asked: &Asked) -> Response {
+async fn not_now(app: &App, token: Option<Uuid>, shape: Shape, asked: &Asked) -> Shape {
     let give_back = async |token| {
         let mut connection = app.ctx.db.acquire().await?;
         domain::admin::give_back(&mut connection, token).await
@@ -254,26 +285,19 @@ async fn not_now(app: &App, token: Option<Uuid>, shape: Shape, asked: &Asked) ->
     if let Some(token) = token
         && let Err(error) = give_back(token).await
     {
-        return problem::answer(unexpected(error), asked);
+        return problem::of(unexpected(error), asked);
     }
-    problem::respond(shape, asked)
+    shape
 }
 
 /// The item, if this administrator may see it. What belongs to no community is the operator's alone.
-async fn item_of(
-    app: &App,
-    who: &Administrator,
-    id: Result<Path<String>, PathRejection>,
-) -> Result<ReviewItem, Fault> {
-    let id: i64 = id.ok().and_then(|Path(id)| id.parse().ok()).ok_or_else(no_item)?;
+async fn item_of(app: &App, claimant: Claimant, id: &str) -> Result<(Administrator, ReviewItem), Fault> {
+    let id: i64 = id.parse().map_err(|_| no_item())?;
     let mut connection = app.ctx.db.acquire().await.map_err(unexpected)?;
     let item = order::review(&mut connection, id).await.map_err(unexpected)?.ok_or_else(no_item)?;
-    let is_theirs = match (who, item.community) {
-        (Administrator::Operator, _) => true,
-        (Administrator::OfCommunity(_), Some(community)) => who.may(community),
-        (Administrator::OfCommunity(_), None) => false,
-    };
-    if is_theirs { Ok(item) } else { Err(no_item()) }
+    drop(connection);
+    let who = claimant.of_owned(app, item.community).await?.ok_or_else(no_item)?;
+    Ok((who, item))
 }
 
 fn no_item() -> Fault {

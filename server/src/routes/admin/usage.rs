@@ -54,7 +54,7 @@ pub(crate) struct CommunityUsageAnswer {
     /// Micro-USD that can be used.
     #[schema(value_type = String)]
     balance_micro: MicroUsd,
-    /// How fast credits go, by the last 3, 7 and 14 whole days.
+    /// How fast credits go, by the last 7 and 28 whole days.
     burn: Burn,
     /// When they end.
     projected_depletion: Depletion,
@@ -93,6 +93,8 @@ pub(crate) struct UserAnswer {
 /// How fast credits go.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Burn {
+    /// Whole days that were measured, at most 28; 0: nothing was charged before today, and there is no pace yet.
+    measured_days: i64,
     /// The slowest measured pace, a day.
     #[schema(value_type = String)]
     slow_per_day_micro: MicroUsd,
@@ -121,7 +123,7 @@ pub(crate) struct Depletion {
         (status = 403, description = "The key lacks the scope `admin`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such community that you administer", body = problem::Problem, content_type = "application/problem+json"),
     ),
-    security(("api_key" = []), ("x_api_key" = []), ("operator" = []))
+    security(("session" = []), ("session_token" = []), ("api_key" = []), ("x_api_key" = []), ("operator" = []))
 )]
 pub(crate) async fn read(
     State(app): State<Arc<App>>,
@@ -159,9 +161,7 @@ pub(crate) async fn read(
 impl CommunityUsageAnswer {
     fn new(found: &CommunityUsage, limit: i64) -> Self {
         let CommunityUsage { span, usage, users, projection } = found;
-        let place = |user: &ledger::report::UserUsage| {
-            cursor_of(UserPlace { span: *span, cost: user.charged.cost, account: user.account })
-        };
+        let place = |user: &ledger::report::UserUsage| cursor_after(*span, user);
         let user = |user: &ledger::report::UserUsage| UserAnswer {
             account_id: user.account,
             holder: user.holder.clone(),
@@ -180,6 +180,7 @@ impl CommunityUsageAnswer {
             next_cursor: super::next_cursor(users, limit, place),
             balance_micro: MicroUsd(projection.balance),
             burn: Burn {
+                measured_days: projection.measured_days,
                 slow_per_day_micro: MicroUsd(projection.slow_per_day),
                 fast_per_day_micro: MicroUsd(projection.fast_per_day),
             },
@@ -203,7 +204,12 @@ fn cursor_of(place: UserPlace) -> String {
     format!("{}.{}.{cost}.{account}", span.from_seq, span.to_seq)
 }
 
-fn read_cursor(text: &str) -> Option<UserPlace> {
+/// The cursor of the page after this user's.
+pub(crate) fn cursor_after(span: Span, user: &ledger::report::UserUsage) -> String {
+    cursor_of(UserPlace { span, cost: user.charged.cost, account: user.account })
+}
+
+pub(crate) fn read_cursor(text: &str) -> Option<UserPlace> {
     let mut numbers = text.split('.').map(|part| part.parse::<i64>().ok());
     let mut next = || numbers.next().flatten();
     let place = UserPlace {

@@ -69,7 +69,8 @@ pub(super) async fn some(app: &App) -> Vec<Agent> {
 /// There is no such agent: a page that leads to those that are there, and the problem document for programs.
 pub(super) async fn nobody(app: &App, reader: &Reader) -> Response {
     if !reader.wants_pages() {
-        let message = "There is no agent of that collection and token. GET /agents shows those that are there.";
+        let message =
+            "There is no agent of that collection and token. GET /agents shows those that are there.";
         return problem::respond(Shape::not_found(message), reader.asked());
     }
     let page = app::agents::nobody(reader.visit(), &some(app).await, &reader.asked().id);
@@ -191,7 +192,8 @@ impl Pictures {
         if let Some(picture) = self.known(version) {
             return Ok(picture);
         }
-        let picture: Bytes = tokio::task::spawn_blocking(move || app::chat::picture::png(&agent)).await??.into();
+        let picture: Bytes =
+            tokio::task::spawn_blocking(move || app::chat::picture::png(&agent)).await??.into();
         let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
         if drawn.len() >= PICTURES_AT_MOST {
             drawn.clear();

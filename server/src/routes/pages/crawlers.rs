@@ -15,7 +15,8 @@ use super::super::{App, problem};
 use super::DOCUMENT;
 
 /// Pages that are there once and for everybody; those of the reference and of problems follow.
-const PAGES: [&str; 7] = ["/", "/agents", "/docs", "/docs/widget", "/docs/api", "/problems", "/developers"];
+const PAGES: [&str; 8] =
+    ["/", "/agents", "/docs", "/docs/widget", "/docs/administer", "/docs/api", "/problems", "/developers"];
 /// Asked for again after a day: what is in them changes with a version.
 const KEPT: HeaderValue = HeaderValue::from_static("public, max-age=86400");
 

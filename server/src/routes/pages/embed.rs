@@ -17,7 +17,7 @@ use domain::flags::Flag;
 use serde::Deserialize;
 
 use super::super::App;
-use super::Reader;
+use super::{Reader, agents};
 
 /// What the loader says in the frame's address.
 #[derive(Debug, Default, Deserialize)]
@@ -48,7 +48,7 @@ pub(crate) async fn frame(
                 agent: agent.nft_id(),
                 name: agent.name.clone(),
                 about: agent.description.clone(),
-                image: agent.image.clone(),
+                image: Some(agents::shown(&agent).likeness()),
                 palette: agent.palette,
                 accent: app::embed::accent(&wanted.accent),
                 theme,

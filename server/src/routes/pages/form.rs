@@ -17,7 +17,12 @@ pub(crate) struct Form(Vec<(String, String)>);
 impl Form {
     /// The first value of a field; empty when it did not come.
     pub(crate) fn field(&self, name: &str) -> &str {
-        self.0.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value)
+        self.each(name).next().unwrap_or_default()
+    }
+
+    /// Every value of a field, as of boxes that were ticked.
+    pub(crate) fn each(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 }
 

@@ -101,7 +101,12 @@ impl Reader {
 
     /// Sends a page with figures of one account, which nothing may keep either.
     pub(crate) fn show_private(&self, page: String) -> Response {
-        self.sent(StatusCode::OK, page, HeaderValue::from_static("no-store"))
+        self.show_private_with(StatusCode::OK, page)
+    }
+
+    /// The same with its status.
+    pub(crate) fn show_private_with(&self, status: StatusCode, page: String) -> Response {
+        self.sent(status, page, HeaderValue::from_static("no-store"))
     }
 
     /// Sends the document of a frame that pages of `ancestors` may hold. Nothing may keep it: whose pages those are can

@@ -408,3 +408,15 @@ fn facts_survive_the_table() {
         assert_eq!(review.map(|review| review as i16), (1..9).contains(&number).then_some(number));
     }
 }
+
+#[test]
+fn the_tables_statements_and_the_rule_agree_on_what_is_paid() {
+    // `stuck` and `held_up` ask the table by these two masks; all numbers that the table can hold are few enough to try.
+    let known: Vec<Facts> = (0..=i32::from(u16::MAX)).filter_map(Facts::from_db).collect();
+    assert_eq!(known.len(), 1 << 13);
+    for facts in known {
+        let number = facts.as_db();
+        let by_masks = number & Facts::PAID_BIT != 0 && number & Facts::NEVER_PAID_BITS == 0;
+        assert_eq!(by_masks, facts.is_paid(), "{number:#b}");
+    }
+}
