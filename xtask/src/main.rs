@@ -57,6 +57,8 @@ enum Task {
     Check,
     /// Build what browsers run into `dist/`; `run`, `test`, `check` and `bench` do it by themselves
     Assets,
+    /// Weigh what browsers load, as `make check` does
+    Weigh,
     /// Measure, on a release build
     Bench {
         /// Passed on to the benchmark
@@ -104,6 +106,7 @@ fn main() -> ExitCode {
         Task::TestLong { arguments } => return exit(test::test(test::Length::Long, &arguments)),
         Task::Check => check::check(),
         Task::Assets => assets::build(),
+        Task::Weigh => weigh::weigh(),
         Task::Bench { arguments } => bench::bench(&arguments),
         Task::Screenshots { scenes } => screenshots::screenshots(&scenes),
         Task::Fuzz { seconds, targets } => fuzz::fuzz(seconds, &targets),
