@@ -60,10 +60,19 @@ fn an_empty_environment_is_a_development_of_everything() {
     assert_eq!(settings.signing_keys, SigningKeys::Folder(folder.0.join("data/keys")));
     assert!(settings.features.api_keys && settings.warnings.is_empty() && !settings.has_real_provider());
     let off: Vec<_> = settings.switched_off().iter().map(|off| off.variable).collect();
-    assert_eq!(
-        off,
-        ["DATABASE_URL", "REDIS_URL", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "NOWPAYMENTS_API_KEY"]
-    );
+    let all = ["DATABASE_URL", "REDIS_URL", "EVM_RPC_URL_<chain id>", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"];
+    assert_eq!(off, [&all[..], &["NOWPAYMENTS_API_KEY"]].concat());
+}
+
+#[test]
+fn each_chain_has_a_node_of_its_own() {
+    let folder = Folder::new();
+    let nodes = [("EVM_RPC_URL_1", "https://one.example/planted"), ("EVM_RPC_URL_137", "http://127.0.0.1:1")];
+    let settings = folder.read(&nodes).expect("sound");
+    assert!(settings.warnings.is_empty(), "they have an effect");
+    assert_eq!(settings.rpc_urls.keys().copied().collect::<Vec<_>>(), [1, 137]);
+    assert!(settings.switched_off().iter().all(|off| off.variable != "EVM_RPC_URL_<chain id>"));
+    assert!(!format!("{settings:?}").contains("planted"));
 }
 
 #[test]
