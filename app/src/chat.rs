@@ -2,7 +2,7 @@
 //!
 //! What always holds: profile and history read without a script; nothing is downloaded for whoever is not signed in; a
 //! page stays within [`PAGE_BYTES`], whatever a token's metadata and its conversations hold. The panel of `widget` takes
-//! over what [`panel`] draws, in the same elements and classes.
+//! over what `panel` draws, in the same elements and classes.
 //!
 //! Deliberately absent: inline styles. An agent's colours are a stylesheet of its own, which never changes.
 

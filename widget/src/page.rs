@@ -4,6 +4,7 @@
 //! classes, and the few computed ones are set through the CSS object model, which a strict policy allows; storage may
 //! throw and is never needed.
 
+mod begun;
 mod canvas;
 mod config;
 mod dom;

@@ -16,7 +16,7 @@ use crate::parts::escape;
 use crate::shell::Visit;
 
 /// HTML of all turns on a page, so that the page keeps within [`super::PAGE_BYTES`].
-const TURNS_BYTES: usize = 4_600;
+const TURNS_BYTES: usize = 4_150;
 /// Source of one answer that is looked at for a page: its HTML has more.
 const ANSWER_BYTES: usize = 1_800;
 /// HTML of one question; a longer one is cut.

@@ -5,7 +5,11 @@
 //! right-to-left runs (the page itself has both), and a general renderer: two kinds of outline are all that is drawn.
 
 use ab_glyph_rasterizer::{Point, Rasterizer, point};
-use ttf_parser::{Face, OutlineBuilder};
+use skrifa::charmap::Charmap;
+use skrifa::instance::{LocationRef, Size};
+use skrifa::metrics::GlyphMetrics;
+use skrifa::outline::{DrawSettings, OutlineGlyphCollection, OutlinePen};
+use skrifa::{FontRef, GlyphId, MetadataProvider as _};
 use types::palette::Rgb;
 
 use super::Agent;
@@ -70,8 +74,8 @@ fn draw(agent: &Agent) -> Vec<Rgb> {
         Layer::shape(&mut canvas, shape, centre, 4.5);
     }
 
-    let Ok(face) = Face::parse(FONT, 0) else { return canvas };
-    let text = Text { face };
+    let Ok(font) = FontRef::new(FONT) else { return canvas };
+    let text = Text::new(&font);
     let collection = format!("{} · {}", agent.collection, agent.number());
     let mut quietly = Layer::everywhere();
     quietly.text(&text, &text.cut(&collection, 34.0), (LEFT, 118.0), 34.0);
@@ -186,10 +190,13 @@ impl Layer {
                 Glyph::Nothing => {}
                 Glyph::Lamp => self.circle((x + size * LAMP / 2.0, y - size * 0.25), size * 0.17, Way::On),
                 Glyph::Letter(id) => {
-                    let scale = size / f32::from(text.face.units_per_em());
+                    let scale = size / text.units;
                     let mut pen =
                         Pen { into: &mut self.raster, x, y, scale, at: point(x, y), start: point(x, y) };
-                    text.face.outline_glyph(id, &mut pen);
+                    if let Some(outline) = text.outlines.get(id) {
+                        // A font that cannot be drawn leaves a gap; ours can, as a test shows.
+                        let _ = outline.draw(as_drawn(), &mut pen);
+                    }
                 }
             }
             x += text.advance(sign, size);
@@ -236,7 +243,7 @@ fn byte(value: f32) -> u8 {
 /// What stands for a sign.
 #[derive(Clone, Copy, PartialEq)]
 enum Glyph {
-    Letter(ttf_parser::GlyphId),
+    Letter(GlyphId),
     /// The font has none.
     Lamp,
     /// It is not seen by itself.
@@ -244,19 +251,38 @@ enum Glyph {
 }
 
 struct Text<'f> {
-    face: Face<'f>,
+    letters: Charmap<'f>,
+    outlines: OutlineGlyphCollection<'f>,
+    metrics: GlyphMetrics<'f>,
+    /// The font's own units in one size.
+    units: f32,
 }
 
-impl Text<'_> {
+/// In the font's own units, without hints: what is large needs none.
+fn as_drawn() -> DrawSettings<'static> {
+    DrawSettings::unhinted(Size::unscaled(), LocationRef::default())
+}
+
+impl<'f> Text<'f> {
+    fn new(font: &FontRef<'f>) -> Self {
+        let here = LocationRef::default();
+        Self {
+            letters: font.charmap(),
+            outlines: font.outline_glyphs(),
+            metrics: font.glyph_metrics(Size::unscaled(), here),
+            units: f32::from(font.metrics(Size::unscaled(), here).units_per_em),
+        }
+    }
+
     fn glyph(&self, sign: char) -> Glyph {
         let is_silent = sign.is_control()
             || matches!(sign, '\u{ad}' | '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
                 | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{1f3fb}'..='\u{1f3ff}'
                 | '\u{e0000}'..='\u{e0fff}');
-        match self.face.glyph_index(sign) {
+        match self.letters.map(sign) {
             _ if is_silent => Glyph::Nothing,
             Some(id) => Glyph::Letter(id),
-            None if sign.is_whitespace() => self.face.glyph_index(' ').map_or(Glyph::Nothing, Glyph::Letter),
+            None if sign.is_whitespace() => self.letters.map(' ').map_or(Glyph::Nothing, Glyph::Letter),
             None => Glyph::Lamp,
         }
     }
@@ -265,10 +291,7 @@ impl Text<'_> {
         match self.glyph(sign) {
             Glyph::Nothing => 0.0,
             Glyph::Lamp => size * LAMP,
-            Glyph::Letter(id) => {
-                let advance = self.face.glyph_hor_advance(id).unwrap_or_default();
-                f32::from(advance) * size / f32::from(self.face.units_per_em())
-            }
+            Glyph::Letter(id) => self.metrics.advance_width(id).unwrap_or_default() * size / self.units,
         }
     }
 
@@ -344,7 +367,7 @@ impl Pen<'_> {
     }
 }
 
-impl OutlineBuilder for Pen<'_> {
+impl OutlinePen for Pen<'_> {
     fn move_to(&mut self, x: f32, y: f32) {
         self.at = self.place(x, y);
         self.start = self.at;
@@ -409,7 +432,7 @@ mod tests {
 
     #[test]
     fn a_name_takes_the_room_it_has() {
-        let text = Text { face: Face::parse(FONT, 0).expect("our own font") };
+        let text = Text::new(&FontRef::new(FONT).expect("our own font"));
         for name in [
             "Nim",
             "Juno of the Tides",

@@ -12,6 +12,7 @@ use js_sys::futures::spawn_local;
 use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{Element, Event as DomEvent, HtmlElement, HtmlTextAreaElement, KeyboardEvent};
 
+use super::begun::Begun;
 use super::config::{Config, Mode};
 use super::dom::{self, add, add_text, icons, set};
 use super::host::{self, FromHost};
@@ -544,39 +545,6 @@ impl Panel {
             panel.enter(false);
             panel.focus();
         });
-    }
-}
-
-/// What stood in the root before: the server's drawing, and what somebody began to do with it.
-struct Begun {
-    turns: Vec<Element>,
-    draft: String,
-    is_focused: bool,
-    is_wanted: bool,
-}
-
-impl Begun {
-    fn take(root: &Element) -> Self {
-        let entry = root.query_selector("textarea").ok().flatten();
-        let mut turns = Vec::new();
-        if let Ok(drawn) = root.query_selector_all(".fs-turn,.fs-intro") {
-            turns.extend((0..drawn.length()).filter_map(|index| drawn.get(index)?.dyn_into().ok()));
-        }
-        Self {
-            turns,
-            is_focused: entry.is_some() && dom::document().active_element() == entry,
-            draft: entry
-                .map(|entry| entry.unchecked_into::<HtmlTextAreaElement>().value())
-                .unwrap_or_default(),
-            is_wanted: root.has_attribute("data-wanted"),
-        }
-    }
-
-    fn put(&self, view: &View) {
-        for turn in &self.turns {
-            dom::put(&view.log, turn);
-        }
-        view.entry.set_value(&self.draft);
     }
 }
 

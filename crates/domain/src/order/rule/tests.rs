@@ -410,7 +410,7 @@ fn facts_survive_the_table() {
 }
 
 #[test]
-fn the_tables_statements_and_the_rule_agree_on_what_is_paid() {
+fn the_tables_numbers_mean_what_the_statements_and_the_rule_read_in_them() {
     // `stuck` and `held_up` ask the table by these two masks; all numbers that the table can hold are few enough to try.
     let known: Vec<Facts> = (0..=i32::from(u16::MAX)).filter_map(Facts::from_db).collect();
     assert_eq!(known.len(), 1 << 13);
@@ -418,5 +418,23 @@ fn the_tables_statements_and_the_rule_agree_on_what_is_paid() {
         let number = facts.as_db();
         let by_masks = number & Facts::PAID_BIT != 0 && number & Facts::NEVER_PAID_BITS == 0;
         assert_eq!(by_masks, facts.is_paid(), "{number:#b}");
+        // Bit 7: finished; 8: refunded; 12: a child.
+        let is_over = [7, 8, 12].into_iter().any(|bit| number >> bit & 1 == 1);
+        assert_eq!(is_over, facts.is_final(), "{number:#b}");
     }
+}
+
+#[test]
+fn money_was_seen_when_any_status_that_was_told_says_so() {
+    let told = |statuses: &[Status]| {
+        statuses.iter().fold(Facts::default(), |facts, status| facts.join(Facts(1 << status.rank())))
+    };
+    for status in Status::ALL {
+        assert_eq!(told(&[status]).shows_deposit(), status.shows_deposit(), "{status:?}");
+        for other in Status::ALL {
+            let either = status.shows_deposit() || other.shows_deposit();
+            assert_eq!(told(&[status, other]).shows_deposit(), either, "{status:?}, {other:?}");
+        }
+    }
+    assert!(Status::Finished.shows_deposit() && !Status::Waiting.shows_deposit());
 }
