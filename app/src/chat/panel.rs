@@ -20,9 +20,9 @@ const TURNS_BYTES: usize = 4_150;
 /// Source of one answer that is looked at for a page: its HTML has more.
 const ANSWER_BYTES: usize = 1_800;
 /// HTML of one question; a longer one is cut.
-const QUESTION_BYTES: usize = 700;
+const QUESTION_BYTES: usize = 480;
 /// HTML of a question that is about to be asked: it comes in an address.
-const DRAFT_BYTES: usize = 600;
+const DRAFT_BYTES: usize = 480;
 /// A name inside of sentences and attributes, of which there are some.
 const NAME_BYTES: usize = 120;
 const SEND: &str = "M12 19V5M5.5 11.5 12 5l6.5 6.5";
