@@ -352,8 +352,7 @@ mod tests {
     #[test]
     fn a_payer_reads_address_memo_and_exact_amount_as_text() {
         let page = shown(Stage::Pay);
-        for text in
-            ["bc1qexample", ">77<", "0.00010500", "class=\"qr\"", "A &lt;sentence&gt;", "data-live="]
+        for text in ["bc1qexample", ">77<", "0.00010500", "class=\"qr\"", "A &lt;sentence&gt;", "data-live="]
         {
             assert!(page.contains(text), "{text}");
         }
