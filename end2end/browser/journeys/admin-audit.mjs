@@ -23,8 +23,8 @@ async function fetched(page, name, path) {
   return readFileSync(path, "utf8");
 }
 
-export async function run({ api, open, signIn, check }) {
-  await furnish({ api, open, signIn });
+export async function run({ base, api, open, signIn, check }) {
+  await furnish({ base, api, open, signIn });
   const folder = mkdtempSync(join(tmpdir(), "audit-"));
   try {
     const page = await open({ acceptDownloads: true });

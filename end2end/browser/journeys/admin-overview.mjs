@@ -35,7 +35,7 @@ export async function run({ base, api, open, signIn, axe, check, expectTrouble, 
   check((await page.locator("main").innerText()).includes("Nothing was charged in these days"), "an empty community says so");
 
   // Full, and the totals are the ledger's.
-  await furnish({ api, open, signIn });
+  await furnish({ base, api, open, signIn });
   for (const way of ways) await look({ axe, check, shot, ...way, path: "/admin/demo", state: "full" });
   await page.goto("/admin");
   await axe(page, "the list");

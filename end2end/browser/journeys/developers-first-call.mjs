@@ -48,7 +48,7 @@ export async function run({ open, axe, check, api, shot }) {
   await other.getByRole("button", { name: "Send" }).click();
   await other.locator("#play-state", { hasText: "Put an API key" }).waitFor();
   await other.getByLabel("An API key").fill(key);
-  await other.getByLabel("Message").fill("Tell me more !tokens 200");
+  await other.getByLabel("Message").fill("Tell me more !tokens 200 !pace 50");
   await other.getByRole("button", { name: "Send" }).click();
   await other.getByRole("button", { name: "Stop" }).click();
   await other.locator("#play-state", { hasText: /Stopped|answered by the pool/ }).waitFor();
