@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { furnish } from "../lib/scenes.mjs";
+import { converse } from "../lib/scenes.mjs";
 
 export const title = "an audit trail is downloaded and proves itself offline";
 
@@ -23,8 +23,8 @@ async function fetched(page, name, path) {
   return readFileSync(path, "utf8");
 }
 
-export async function run({ base, api, open, signIn, check }) {
-  await furnish({ base, api, open, signIn });
+export async function run({ api, open, signIn, check }) {
+  await converse({ open, signIn });
   const folder = mkdtempSync(join(tmpdir(), "audit-"));
   try {
     const page = await open({ acceptDownloads: true });

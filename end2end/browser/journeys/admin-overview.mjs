@@ -1,6 +1,6 @@
 // A community's pages: empty, full, narrowed to nothing; both themes, desktop and phone; without JavaScript; for others.
 import { TABS, read, signUp } from "../lib/admin.mjs";
-import { furnish } from "../lib/scenes.mjs";
+import { converse } from "../lib/scenes.mjs";
 
 export const title = "an administrator reads a community, and its totals are the ledger's";
 
@@ -15,7 +15,7 @@ async function look({ axe, check, shot, page, path, state, how }) {
 
 const sum = (rows) => rows.reduce((all, row) => all + BigInt(row.cost_micro), 0n);
 
-export async function run({ base, api, open, signIn, axe, check, expectTrouble, shot }) {
+export async function run({ base, open, signIn, axe, check, expectTrouble, shot }) {
   const ways = [];
   for (const dark of [false, true]) {
     for (const width of [1280, 390]) ways.push({ page: await open({ dark, width }), how: `${dark ? "dark" : "light"}-${width}` });
@@ -35,7 +35,7 @@ export async function run({ base, api, open, signIn, axe, check, expectTrouble, 
   check((await page.locator("main").innerText()).includes("Nothing was charged in these days"), "an empty community says so");
 
   // Full, and the totals are the ledger's.
-  await furnish({ base, api, open, signIn });
+  await converse({ open, signIn });
   for (const way of ways) await look({ axe, check, shot, ...way, path: "/admin/demo", state: "full" });
   await page.goto("/admin");
   await axe(page, "the list");

@@ -20,6 +20,7 @@ export async function run({ base, api, open, check }) {
   const opened = page.context().waitForEvent("page");
   await it.frame.getByRole("button", { name: "Sign in to chat" }).click();
   const popup = await opened;
+  await popup.waitForLoadState();
   check(await popup.evaluate(() => window.opener === null), "the popup has no opener");
   await popup.getByRole("button", { name: "Harbour Wallet" }).click();
   await it.frame.getByRole("textbox").waitFor();

@@ -67,12 +67,18 @@ export async function furnish({ base, api, open, signIn }) {
   }
   const { id: order } = await post("/api/v1/orders", { pack: "standard" }, { "idempotency-key": randomUUID() });
   await post(`/api/v1/orders/${order}/payment`, { currency: "btc" });
-  await page.goto("/docs");
-  for (const question of QUESTIONS) await page.evaluate(ask, question);
-  const other = await open();
-  await signIn(other, 1);
-  await other.goto("/docs");
-  for (const question of QUESTIONS) await other.evaluate(ask, question);
-  await Promise.all([page.context().close(), other.context().close()]);
+  await page.context().close();
+  await converse({ open, signIn });
   return { key, order };
+}
+
+/** Two wallets that have chatted with agents of the demo. */
+export async function converse({ open, signIn }) {
+  for (const wallet of [0, 1]) {
+    const page = await open();
+    await signIn(page, wallet);
+    await page.goto("/docs");
+    for (const question of QUESTIONS) await page.evaluate(ask, question);
+    await page.context().close();
+  }
 }
