@@ -10,7 +10,7 @@ use core::cell::{Cell, RefCell};
 
 use js_sys::futures::spawn_local;
 use wasm_bindgen::{JsCast as _, JsValue};
-use web_sys::{Element, Event as DomEvent, HtmlElement, HtmlTextAreaElement, KeyboardEvent};
+use web_sys::{Element, Event as DomEvent, HtmlElement, KeyboardEvent};
 
 use super::begun::Begun;
 use super::config::{Config, Mode};
