@@ -1,4 +1,4 @@
-//! No oversell: of 200 that ask at once of an account that can pay for exactly k, exactly k win.
+//! No oversell: of 200 that ask at once, in two processes and two ways, of an account that can pay for exactly k, exactly k win.
 
 use std::process::Stdio;
 
@@ -6,7 +6,8 @@ use futures_util::future::join_all;
 use ledger::{AccountKey, Answer, Ledger, Op, PostError, Refusal, SubmitError, post};
 use sqlx::PgPool;
 use testing::postgres::TestDatabase;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::ChildStdout;
 use types::Clock;
 
 use crate::common::{audit, hold, key, open, start};
@@ -14,8 +15,8 @@ use crate::is_long;
 
 const CALLERS: i64 = 200;
 const PRICE: i64 = 1_000;
-/// Tells the child test its part: the database's URL, the account, and how many ask.
-const CHILD: &str = "FREESIDE_TEST_CHILD_HOLDS";
+/// Makes the neighbour's test the neighbour: the database's URL.
+const NEIGHBOUR: &str = "FREESIDE_TEST_NEIGHBOUR";
 
 /// Asks `callers` times at once, and returns how many won.
 async fn ask(ledger: &Ledger, clock: &Clock, key: AccountKey, callers: i64) -> i64 {
@@ -60,22 +61,64 @@ fn count(won: impl Iterator<Item = bool>) -> i64 {
     won.map(i64::from).sum()
 }
 
+/// A second process of the operating system, with a ledger of its own on the same database.
+struct Neighbour {
+    child: tokio::process::Child,
+    says: Lines<BufReader<ChildStdout>>,
+}
+
+impl Neighbour {
+    /// Returns once its ledger is connected, so that the first round is as close a race as the last.
+    async fn start(url: &str) -> Self {
+        let mut child = tokio::process::Command::new(std::env::current_exe().unwrap())
+            .args(["oversell::neighbour_asks_for_its_share", "--exact", "--nocapture"])
+            .env(NEIGHBOUR, url)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut says = BufReader::new(child.stdout.take().unwrap()).lines();
+        while says.next_line().await.unwrap().expect("the neighbour says that it is ready") != "ready" {}
+        Self { child, says }
+    }
+
+    /// Lets it ask `callers` times at once for `account`, and returns how many won.
+    async fn ask(&mut self, account: i64, callers: i64) -> i64 {
+        let part = format!("{account} {callers}\n");
+        self.child.stdin.as_mut().unwrap().write_all(part.as_bytes()).await.unwrap();
+        loop {
+            let line = self.says.next_line().await.unwrap().expect("the neighbour says what it won");
+            // Now and then the test's frame says that it has been running for long.
+            if let Some(count) = line.strip_prefix("won ") {
+                break count.parse().unwrap();
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_hundred_at_once_exactly_as_many_win_as_the_account_can_pay_for() {
     let database = TestDatabase::new().await;
     let clock = Clock::system();
-    let ((one, _), (two, _)) = (start(&database.url(), &clock), start(&database.url(), &clock));
-    for round in 0..if is_long() { 100 } else { 1 } {
+    let (ledger, _writers) = start(&database.url(), &clock);
+    let mut neighbour = Neighbour::start(&database.url()).await;
+    let rounds = if is_long() { 100 } else { 1 };
+    for round in 0..rounds {
         for k in 0..=CALLERS {
-            let payer = key(1, round * 1_000 + k);
+            let account = round * 1_000 + k;
             // Not a micro-USD less than k, and not enough for one more.
-            open(&database.pool, &clock, payer, k * PRICE + (k * 37) % PRICE).await;
-            let (first, second, posted) = futures_util::join!(
-                ask(&one, &clock, payer, 90),
-                ask(&two, &clock, payer, 90),
-                ask_in_transactions(&database.pool, &clock, payer, 20)
+            open(&database.pool, &clock, key(1, account), k * PRICE + (k * 37) % PRICE).await;
+            let (here, there, posted) = futures_util::join!(
+                ask(&ledger, &clock, key(1, account), 90),
+                neighbour.ask(account, 90),
+                ask_in_transactions(&database.pool, &clock, key(1, account), 20)
             );
-            assert_eq!(first + second + posted, k, "k = {k}: {first} + {second} + {posted} won");
+            assert_eq!(
+                here + there + posted,
+                k,
+                "k = {k}: {here} here, {there} there, {posted} by transactions"
+            );
         }
     }
     audit(&database.pool).await;
@@ -84,53 +127,25 @@ async fn of_two_hundred_at_once_exactly_as_many_win_as_the_account_can_pay_for()
             .fetch_one(&database.pool)
             .await
             .unwrap();
+    println!("{rounds} rounds for each k in 0..={CALLERS}, {deadlocks} deadlocks");
     assert_eq!(deadlocks, 0);
 }
 
+/// Not a test of its own: the other process of the test above. A line on its input is an account and how many ask.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_process_of_the_operating_system_oversells_as_little() {
-    let database = TestDatabase::new().await;
+async fn neighbour_asks_for_its_share() {
+    let Ok(url) = std::env::var(NEIGHBOUR) else { return };
     let clock = Clock::system();
-    let (ledger, _writers) = start(&database.url(), &clock);
-    for k in [0, 1, 57, 100, 143, 199, 200] {
-        let payer = key(2, k);
-        open(&database.pool, &clock, payer, k * PRICE).await;
-        let mut child = tokio::process::Command::new(std::env::current_exe().unwrap())
-            .args(["oversell::child_asks_for_its_share", "--exact", "--nocapture"])
-            .env(CHILD, format!("{}|2|{k}|100", database.url()))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut says = BufReader::new(child.stdout.take().unwrap()).lines();
-        while says.next_line().await.unwrap().expect("the child says that it is ready") != "ready" {}
-        child.stdin.take().unwrap().write_all(b"go\n").await.unwrap();
-        let ours = ask(&ledger, &clock, payer, 100).await;
-        let theirs: i64 = loop {
-            let line = says.next_line().await.unwrap().expect("the child says what it won");
-            if let Some(count) = line.strip_prefix("won ") {
-                break count.parse().unwrap();
-            }
-        };
-        assert!(child.wait().await.unwrap().success());
-        assert_eq!(ours + theirs, k, "{ours} here, {theirs} there");
-    }
-    audit(&database.pool).await;
-}
-
-/// Not a test of its own: the other process of the test above.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn child_asks_for_its_share() {
-    let Ok(part) = std::env::var(CHILD) else { return };
-    let part: Vec<&str> = part.split('|').collect();
-    let [url, community, account, callers] = part[..] else { panic!("not a part: {part:?}") };
-    let clock = Clock::system();
-    let (ledger, _writers) = start(url, &clock);
-    let payer = key(community.parse().unwrap(), account.parse().unwrap());
-    // Connected before the start: an answer to a question that costs nothing.
-    assert!(ledger.submit(Op::Expire { key: payer }).await.is_ok());
+    let (ledger, _writers) = start(&url, &clock);
+    // Connected before the start: an answer to a question that costs nothing, of an account of its own.
+    let own = key(2, 0);
+    open(&sqlx::PgPool::connect(&url).await.unwrap(), &clock, own, 0).await;
+    ledger.submit(Op::Expire { key: own }).await.unwrap();
     println!("\nready");
-    tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await.unwrap().unwrap();
-    println!("won {}", ask(&ledger, &clock, payer, callers.parse().unwrap()).await);
+    while let Some(part) = tokio::task::spawn_blocking(|| std::io::stdin().lines().next()).await.unwrap() {
+        let part = part.unwrap();
+        let (account, callers) = part.split_once(' ').unwrap();
+        let won = ask(&ledger, &clock, key(1, account.parse().unwrap()), callers.parse().unwrap()).await;
+        println!("won {won}");
+    }
 }
