@@ -16,8 +16,9 @@ mod settings;
 use std::sync::Arc;
 
 use app::admin::{Choice, Filter, Look, Pending, Tab, Told};
-use axum::extract::{Path, Request, State};
+use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::header::{HeaderValue, LOCATION};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use domain::community::Community;
@@ -70,13 +71,29 @@ fn failed(reader: &Reader, fault: Fault) -> Response {
 }
 
 /// Somebody who administers the community of the address, looking at one of its pages.
-struct Looking {
+pub(crate) struct Looking {
     app: Arc<App>,
     reader: Reader,
     session: Arc<Session>,
     who: Administrator,
     community: Community,
+    asking: Asking,
     told: Option<Told>,
+}
+
+impl FromRequestParts<Arc<App>> for Looking {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let Ok(reader) = Reader::from_request_parts(parts, app).await;
+        // Every page here has the name of a community in its address; where there is none, none is found.
+        let name = Path::<String>::from_request_parts(parts, app).await.map(|Path(name)| name);
+        let mut looking =
+            enter(Arc::clone(app), reader, &name.unwrap_or_default()).await.map_err(|got| *got)?;
+        looking.asking = Asking::of(&parts.uri);
+        looking.told = looking.asking.value("done").and_then(done);
+        Ok(looking)
+    }
 }
 
 /// Finds out who looks at which community. Otherwise: the answer that they get instead.
@@ -91,7 +108,9 @@ async fn enter(app: Arc<App>, reader: Reader, name: &str) -> Result<Looking, Box
         Ok(who.map(|who| (community, who)))
     };
     match found.await {
-        Ok(Some((community, who))) => Ok(Looking { app, reader, session, who, community, told: None }),
+        Ok(Some((community, who))) => {
+            Ok(Looking { app, reader, session, who, community, asking: Asking::default(), told: None })
+        }
         Ok(None) => {
             let message = "There is no community of that name that your wallet administers. /admin lists those that it does.";
             Err(Box::new(super::trouble(&reader, Shape::not_found(message))))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use app::admin::{AccountCap, Cap, CapForm, Caps, Tab};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use ledger::report::CappedAccount;
 use time::Date;
@@ -15,17 +15,11 @@ use super::super::super::admin::{ROWS, next_cursor, reason_of};
 use super::super::super::fault::Fault;
 use super::super::Reader;
 use super::super::form::Form;
-use super::{Asking, Looking, Name, done, enter, taken};
+use super::{Looking, Name, taken};
 
 /// `GET /admin/{community}/caps`
-pub(crate) async fn show(State(app): State<Arc<App>>, reader: Reader, name: Name, uri: Uri) -> Response {
-    let mut looking = match enter(app, reader, &name).await {
-        Ok(looking) => looking,
-        Err(response) => return *response,
-    };
-    let asking = Asking::of(&uri);
-    looking.told = asking.value("done").and_then(done);
-    let after = asking.cursor(|text| text.parse().ok());
+pub(crate) async fn show(looking: Looking) -> Response {
+    let after = looking.asking.cursor(|text| text.parse().ok());
     page(&looking, after, CapForm::default(), StatusCode::OK).await
 }
 

@@ -1,35 +1,25 @@
 //! `/admin/{community}/conservation`
 
-use std::sync::Arc;
-
 use app::admin::{Conservation, ViolationRow};
-use axum::extract::State;
-use axum::http::Uri;
 use axum::response::Response;
 use ledger::Violation;
 use types::MicroUsd;
 
-use super::super::super::App;
 use super::super::super::admin::{ROWS, next_cursor};
 use super::super::super::fault::Fault;
 use super::super::super::orders::moment;
-use super::super::Reader;
-use super::{Asking, Looking, Name, enter, overview};
+use super::{Looking, overview};
 
 /// `GET /admin/{community}/conservation`
-pub(crate) async fn show(State(app): State<Arc<App>>, reader: Reader, name: Name, uri: Uri) -> Response {
-    let looking = match enter(app, reader, &name).await {
-        Ok(looking) => looking,
-        Err(response) => return *response,
-    };
-    match read(&looking, &Asking::of(&uri)).await {
+pub(crate) async fn show(looking: Looking) -> Response {
+    match read(&looking).await {
         Ok(sums) => looking.show(app::admin::conservation(looking.reader.visit(), &looking.look(), sums)),
         Err(error) => looking.failed(Fault::Unexpected(error)),
     }
 }
 
-async fn read(looking: &Looking, asking: &Asking) -> anyhow::Result<Conservation> {
-    let before = asking.cursor(|text| text.parse().ok());
+async fn read(looking: &Looking) -> anyhow::Result<Conservation> {
+    let before = looking.asking.cursor(|text| text.parse().ok());
     let found =
         domain::reports::community::conservation(&looking.app.ctx, looking.id(), before, ROWS).await?;
     let (sums, violations) =

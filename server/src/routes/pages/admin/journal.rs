@@ -1,48 +1,32 @@
 //! `/admin/{community}/ledger`. The download is the API's own, with the same filter.
 
-use std::sync::Arc;
-
 use app::admin::{Choice, Journal, JournalRow};
-use axum::extract::State;
-use axum::http::Uri;
 use axum::response::Response;
 use ledger::audit::{self, AuditRow, Filter, Page};
 use types::{AccountId, MicroUsd, Pool};
 
-use super::super::super::App;
 use super::super::super::admin::{ROWS, next_cursor};
 use super::super::super::fault::Fault;
 use super::super::super::orders::moment;
-use super::super::Reader;
-use super::{Asking, Looking, Name, Narrowed, enter, narrowed};
+use super::{Looking, Narrowed, narrowed};
 
 /// `GET /admin/{community}/ledger`
-pub(crate) async fn show(State(app): State<Arc<App>>, reader: Reader, name: Name, uri: Uri) -> Response {
-    let mut looking = match enter(app, reader, &name).await {
-        Ok(looking) => looking,
-        Err(response) => return *response,
-    };
-    let asking = Asking::of(&uri);
-    let account: Option<AccountId> = asking.value("account").and_then(|text| text.parse().ok());
+pub(crate) async fn show(mut looking: Looking) -> Response {
+    let account: Option<AccountId> = looking.asking.value("account").and_then(|text| text.parse().ok());
     let value = account.map_or_else(String::new, |account| account.to_string());
     let choice = Choice { name: "account", label: "Account", value, options: Vec::new() };
-    let narrowed = narrowed(&asking, looking.now().date(), vec![choice]);
+    let narrowed = narrowed(&looking.asking, looking.now().date(), vec![choice]);
     looking.told.clone_from(&narrowed.wrong);
-    match read(&looking, &asking, narrowed, account).await {
+    match read(&looking, narrowed, account).await {
         Ok(journal) => looking.show(app::admin::journal(looking.reader.visit(), &looking.look(), journal)),
         Err(error) => looking.failed(Fault::Unexpected(error)),
     }
 }
 
-async fn read(
-    looking: &Looking,
-    asking: &Asking,
-    narrowed: Narrowed,
-    account: Option<AccountId>,
-) -> anyhow::Result<Journal> {
+async fn read(looking: &Looking, narrowed: Narrowed, account: Option<AccountId>) -> anyhow::Result<Journal> {
     let Narrowed { from, to, pool, filter, .. } = narrowed;
     let wanted = Page {
-        before: asking.cursor(|text| text.parse().ok()),
+        before: looking.asking.cursor(|text| text.parse().ok()),
         from: Some(from.midnight().assume_utc()),
         to: to.next_day().map(|day| day.midnight().assume_utc()),
         filter: Filter { pool, account },

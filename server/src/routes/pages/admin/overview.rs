@@ -1,37 +1,26 @@
 //! `/admin/{community}`
 
-use std::sync::Arc;
-
 use app::admin::{Amount, Burn, Overview, Spend, UserSpend};
-use axum::extract::State;
-use axum::http::Uri;
 use axum::response::Response;
 use domain::reports::community::{CommunityUsage, UsageQuery};
 use ledger::report::{Charged, Conservation, Projection, UserUsage};
 use time::{Date, OffsetDateTime};
 use types::{MicroUsd, Pool};
 
-use super::super::super::App;
 use super::super::super::admin::{next_cursor, usage};
 use super::super::super::fault::Fault;
 use super::super::super::orders::moment;
-use super::super::Reader;
-use super::{Asking, Looking, Name, Narrowed, enter, narrowed};
+use super::{Looking, Narrowed, narrowed};
 
 /// Users of a page: a screen of bars and a table that is still read.
 const USERS: i64 = 25;
 
 /// `GET /admin/{community}`
-pub(crate) async fn show(State(app): State<Arc<App>>, reader: Reader, name: Name, uri: Uri) -> Response {
-    let mut looking = match enter(app, reader, &name).await {
-        Ok(looking) => looking,
-        Err(response) => return *response,
-    };
-    let asking = Asking::of(&uri);
+pub(crate) async fn show(mut looking: Looking) -> Response {
     let today = looking.now().date();
-    let narrowed = narrowed(&asking, today, Vec::new());
+    let narrowed = narrowed(&looking.asking, today, Vec::new());
     looking.told.clone_from(&narrowed.wrong);
-    match read(&looking, &asking, narrowed).await {
+    match read(&looking, narrowed).await {
         Ok(overview) => {
             looking.show(app::admin::overview(looking.reader.visit(), &looking.look(), &overview))
         }
@@ -39,10 +28,10 @@ pub(crate) async fn show(State(app): State<Arc<App>>, reader: Reader, name: Name
     }
 }
 
-async fn read(looking: &Looking, asking: &Asking, narrowed: Narrowed) -> anyhow::Result<Overview> {
+async fn read(looking: &Looking, narrowed: Narrowed) -> anyhow::Result<Overview> {
     let (ctx, id) = (&looking.app.ctx, looking.id());
     let Narrowed { from, to, pool, filter, .. } = narrowed;
-    let after = asking.cursor(usage::read_cursor);
+    let after = looking.asking.cursor(usage::read_cursor);
     let query = UsageQuery { from, to, pool, after, limit: USERS };
     let gone = || anyhow::anyhow!("a community that is administered has no book");
     let usage = domain::reports::community::usage(ctx, id, query).await?.ok_or_else(gone)?;

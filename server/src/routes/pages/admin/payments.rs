@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use app::admin::{PaymentRow, Payments, Repair, Tab};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use domain::order::{self, StuckPayment};
 use domain::reports::community::BillingQuery;
@@ -18,21 +18,15 @@ use super::super::super::fault::Fault;
 use super::super::super::orders::moment;
 use super::super::super::problem;
 use super::super::Reader;
-use super::{Asking, Looking, Name, done, enter, pending, taken, words};
+use super::{Looking, Name, pending, taken, words};
 
 /// `GET /admin/{community}/payments`
-pub(crate) async fn show(State(app): State<Arc<App>>, reader: Reader, name: Name, uri: Uri) -> Response {
-    let mut looking = match enter(app, reader, &name).await {
-        Ok(looking) => looking,
-        Err(response) => return *response,
-    };
-    let asking = Asking::of(&uri);
-    looking.told = asking.value("done").and_then(done);
-    page(&looking, &asking, StatusCode::OK).await
+pub(crate) async fn show(looking: Looking) -> Response {
+    page(&looking, StatusCode::OK).await
 }
 
-async fn page(looking: &Looking, asking: &Asking, status: StatusCode) -> Response {
-    match read(looking, asking).await {
+async fn page(looking: &Looking, status: StatusCode) -> Response {
+    match read(looking).await {
         Ok(payments) => {
             let page = app::admin::payments(looking.reader.visit(), &looking.look(), payments);
             looking.refuse(status, page)
@@ -41,12 +35,12 @@ async fn page(looking: &Looking, asking: &Asking, status: StatusCode) -> Respons
     }
 }
 
-async fn read(looking: &Looking, asking: &Asking) -> Result<Payments, Fault> {
+async fn read(looking: &Looking) -> Result<Payments, Fault> {
     let unexpected = |error: sqlx::Error| Fault::Unexpected(error.into());
     let (ctx, id) = (&looking.app.ctx, looking.id());
     let query = BillingQuery { account: None, lots_before: None, history_before: None, limit: 0 };
     let billing = domain::reports::community::billing(ctx, id, query).await.map_err(Fault::Unexpected)?;
-    let after = asking.cursor(read_cursor);
+    let after = looking.asking.cursor(read_cursor);
     let after = after.as_ref().map(|(at, id)| (*at, id.as_str()));
     let mut connection = ctx.db.acquire().await.map_err(unexpected)?;
     let stuck = order::stuck(&mut connection, &ctx.clock, Some(id), after, ROWS).await.map_err(unexpected)?;
@@ -120,7 +114,7 @@ pub(crate) async fn repair(
         Err(shape) => {
             let (status, told) = words(&shape);
             looking.told = Some(told);
-            page(&looking, &Asking::default(), status).await
+            page(&looking, status).await
         }
     }
 }

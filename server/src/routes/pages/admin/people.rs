@@ -1,29 +1,19 @@
 //! `/admin/{community}/agents`
 
-use std::sync::Arc;
-
 use app::admin::AgentRow;
-use axum::extract::State;
-use axum::http::Uri;
 use axum::response::Response;
 use domain::agent::Page;
 use domain::reports::community::{ACTIVE_FOR, AgentActivity};
 use types::MicroUsd;
 
-use super::super::super::App;
 use super::super::super::admin::{ROWS, next_cursor};
 use super::super::super::fault::Fault;
 use super::super::super::orders::moment;
-use super::super::Reader;
-use super::{Asking, Name, enter};
+use super::Looking;
 
 /// `GET /admin/{community}/agents`
-pub(crate) async fn show(State(app): State<Arc<App>>, reader: Reader, name: Name, uri: Uri) -> Response {
-    let looking = match enter(app, reader, &name).await {
-        Ok(looking) => looking,
-        Err(response) => return *response,
-    };
-    let page = Page { after: Asking::of(&uri).cursor(|text| text.parse().ok()), limit: ROWS };
+pub(crate) async fn show(looking: Looking) -> Response {
+    let page = Page { after: looking.asking.cursor(|text| text.parse().ok()), limit: ROWS };
     let found = domain::reports::community::agents(&looking.app.ctx, looking.id(), page).await;
     let found = match found {
         Ok(found) => found.unwrap_or_default(),

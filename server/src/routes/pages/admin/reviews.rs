@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use app::admin::{ReviewRow, Reviews, Tab};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use domain::order::{self, ReviewItem, ReviewState, Which};
 use types::MicroUsd;
@@ -18,21 +18,15 @@ use super::super::super::orders::moment;
 use super::super::super::problem;
 use super::super::Reader;
 use super::payments::once_more;
-use super::{Asking, Looking, Name, done, enter, pending, taken, words};
+use super::{Looking, Name, pending, taken, words};
 
 /// `GET /admin/{community}/reviews`
-pub(crate) async fn show(State(app): State<Arc<App>>, reader: Reader, name: Name, uri: Uri) -> Response {
-    let mut looking = match enter(app, reader, &name).await {
-        Ok(looking) => looking,
-        Err(response) => return *response,
-    };
-    let asking = Asking::of(&uri);
-    looking.told = asking.value("done").and_then(done);
-    page(&looking, &asking, StatusCode::OK).await
+pub(crate) async fn show(looking: Looking) -> Response {
+    page(&looking, StatusCode::OK).await
 }
 
-async fn page(looking: &Looking, asking: &Asking, status: StatusCode) -> Response {
-    match read(looking, asking).await {
+async fn page(looking: &Looking, status: StatusCode) -> Response {
+    match read(looking).await {
         Ok(reviews) => {
             let page = app::admin::reviews(looking.reader.visit(), &looking.look(), reviews);
             looking.refuse(status, page)
@@ -41,10 +35,10 @@ async fn page(looking: &Looking, asking: &Asking, status: StatusCode) -> Respons
     }
 }
 
-async fn read(looking: &Looking, asking: &Asking) -> Result<Reviews, Fault> {
+async fn read(looking: &Looking) -> Result<Reviews, Fault> {
     let unexpected = |error: sqlx::Error| Fault::Unexpected(error.into());
-    let which = if asking.value("state") == Some("all") { Which::All } else { Which::Open };
-    let after = asking.cursor(|text| text.parse().ok()).unwrap_or(0);
+    let which = if looking.asking.value("state") == Some("all") { Which::All } else { Which::Open };
+    let after = looking.asking.cursor(|text| text.parse().ok()).unwrap_or(0);
     let mut connection = looking.app.ctx.db.acquire().await.map_err(unexpected)?;
     let items = order::reviews(&mut connection, Some(looking.id()), which, after, ROWS).await;
     let items = items.map_err(unexpected)?;
@@ -116,7 +110,7 @@ pub(crate) async fn decide(
         Err(shape) => {
             let (status, told) = words(&shape);
             looking.told = Some(told);
-            page(&looking, &Asking::default(), status).await
+            page(&looking, status).await
         }
     }
 }

@@ -1,32 +1,21 @@
 //! `/admin/{community}/routing`
 
-use std::sync::Arc;
-
 use app::admin::{Choice, DecisionRow, Routing};
-use axum::extract::State;
-use axum::http::Uri;
 use axum::response::Response;
 use ledger::report::{Decision, DecisionFilter};
 use types::{MicroUsd, Pool, ReservationId};
 
-use super::super::super::App;
 use super::super::super::admin::{ROWS, next_cursor};
 use super::super::super::fault::Fault;
 use super::super::super::orders::moment;
-use super::super::Reader;
 use super::overview::{amount, pool_name};
-use super::{Asking, Looking, Name, Narrowed, enter, narrowed};
+use super::{Asking, Looking, Narrowed, narrowed};
 
 /// `GET /admin/{community}/routing`
-pub(crate) async fn show(State(app): State<Arc<App>>, reader: Reader, name: Name, uri: Uri) -> Response {
-    let mut looking = match enter(app, reader, &name).await {
-        Ok(looking) => looking,
-        Err(response) => return *response,
-    };
-    let asking = Asking::of(&uri);
-    let narrowed = narrowed(&asking, looking.now().date(), choices(&asking));
+pub(crate) async fn show(mut looking: Looking) -> Response {
+    let narrowed = narrowed(&looking.asking, looking.now().date(), choices(&looking.asking));
     looking.told.clone_from(&narrowed.wrong);
-    match read(&looking, &asking, narrowed).await {
+    match read(&looking, narrowed).await {
         Ok(routing) => looking.show(app::admin::routing(looking.reader.visit(), &looking.look(), routing)),
         Err(error) => looking.failed(Fault::Unexpected(error)),
     }
@@ -46,11 +35,11 @@ fn choices(asking: &Asking) -> Vec<Choice> {
     ]
 }
 
-async fn read(looking: &Looking, asking: &Asking, narrowed: Narrowed) -> anyhow::Result<Routing> {
+async fn read(looking: &Looking, narrowed: Narrowed) -> anyhow::Result<Routing> {
     let Narrowed { from, to, pool, filter, .. } = narrowed;
-    let text = |name| plain(asking, name).map(str::to_owned);
+    let text = |name| plain(&looking.asking, name).map(str::to_owned);
     let wanted = DecisionFilter { from, to, pool, agent: text("agent"), reason: text("reason") };
-    let before = asking.cursor(|text| text.parse().ok().map(ReservationId));
+    let before = looking.asking.cursor(|text| text.parse().ok().map(ReservationId));
     let (ctx, id) = (&looking.app.ctx, looking.id());
     let found = domain::reports::community::enforcement(ctx, id, &wanted, before, ROWS).await?;
     let found = found.ok_or_else(|| anyhow::anyhow!("a community that is administered has no book"))?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use app::admin::{AdminRow, DeedRow, OriginRow, Settings, Tab};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::Response;
 use domain::admin::Recorded;
 use domain::community::{Admin, Deputy, RightFault};
@@ -17,24 +17,18 @@ use super::super::super::fault::Fault;
 use super::super::super::orders::moment;
 use super::super::Reader;
 use super::super::form::Form;
-use super::{Asking, Looking, Name, done, enter, taken};
+use super::{Looking, Name, taken};
 
 /// A field that was not taken: its name, what stood in it, and what is wrong.
 type Wrong = (&'static str, String, String);
 
 /// `GET /admin/{community}/settings`
-pub(crate) async fn show(State(app): State<Arc<App>>, reader: Reader, name: Name, uri: Uri) -> Response {
-    let mut looking = match enter(app, reader, &name).await {
-        Ok(looking) => looking,
-        Err(response) => return *response,
-    };
-    let asking = Asking::of(&uri);
-    looking.told = asking.value("done").and_then(done);
-    page(&looking, &asking, None, StatusCode::OK).await
+pub(crate) async fn show(looking: Looking) -> Response {
+    page(&looking, None, StatusCode::OK).await
 }
 
-async fn page(looking: &Looking, asking: &Asking, wrong: Option<Wrong>, status: StatusCode) -> Response {
-    match read(looking, asking, wrong).await {
+async fn page(looking: &Looking, wrong: Option<Wrong>, status: StatusCode) -> Response {
+    match read(looking, wrong).await {
         Ok(settings) => {
             let page = app::admin::settings(looking.reader.visit(), &looking.look(), settings);
             looking.refuse(status, page)
@@ -43,9 +37,9 @@ async fn page(looking: &Looking, asking: &Asking, wrong: Option<Wrong>, status: 
     }
 }
 
-async fn read(looking: &Looking, asking: &Asking, wrong: Option<Wrong>) -> Result<Settings, sqlx::Error> {
+async fn read(looking: &Looking, wrong: Option<Wrong>) -> Result<Settings, sqlx::Error> {
     let (ctx, id) = (&looking.app.ctx, looking.id());
-    let before = asking.cursor(|text| text.parse().ok());
+    let before = looking.asking.cursor(|text| text.parse().ok());
     let admins = domain::community::admins(ctx, id).await?;
     let origins = embed::origins(ctx, id).await?;
     let mut connection = ctx.db.acquire().await?;
@@ -83,9 +77,7 @@ pub(crate) async fn change(
     };
     match apply(&looking, &form).await {
         Ok(word) => looking.back(Tab::Settings, word),
-        Err(Refused::Wrong(wrong)) => {
-            page(&looking, &Asking::default(), Some(wrong), StatusCode::UNPROCESSABLE_ENTITY).await
-        }
+        Err(Refused::Wrong(wrong)) => page(&looking, Some(wrong), StatusCode::UNPROCESSABLE_ENTITY).await,
         Err(Refused::Fault(fault)) => looking.failed(fault),
     }
 }
