@@ -84,7 +84,7 @@ impl Decimal {
     /// Whether it is more than zero.
     #[must_use]
     pub fn is_positive(&self) -> bool {
-        !self.negative && !self.digits.is_empty()
+        self.sign() > 0
     }
 
     /// As people write it, without an exponent: `0.0000001`.
@@ -183,5 +183,24 @@ mod tests {
         }
         assert_eq!(Decimal::parse(&"9".repeat(MAX_BYTES + 1)), Err(NotDecimal));
         assert_eq!(Decimal::parse("1e99999999999"), Err(NotDecimal));
+    }
+
+    #[test]
+    fn the_bounds_themselves_are_within() {
+        let longest = "9".repeat(MAX_BYTES);
+        assert_eq!(Decimal::parse(&longest).unwrap().plain(), longest);
+        for exponent in [MAX_EXPONENT, -MAX_EXPONENT] {
+            assert!(Decimal::parse(&format!("1e{exponent}")).is_ok());
+        }
+        assert_eq!(Decimal::parse(&format!("1e-{}", MAX_EXPONENT + 1)), Err(NotDecimal));
+    }
+
+    #[test]
+    fn what_is_more_than_nothing_is_positive() {
+        let number = |text| Decimal::parse(text).unwrap();
+        for (text, is_positive) in [("1e-18", true), ("0", false), ("-0.0", false), ("-1e-18", false)] {
+            assert_eq!(number(text).is_positive(), is_positive, "{text}");
+            assert_eq!(number(text) > number("0"), is_positive, "{text}");
+        }
     }
 }

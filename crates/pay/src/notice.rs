@@ -90,7 +90,7 @@ fn tag(signature: &str) -> Option<[u8; TAG_BYTES]> {
     }
     let mut tag = [0; TAG_BYTES];
     for (byte, pair) in tag.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = half(pair[0])? << 4 | half(pair[1])?;
+        *byte = half(pair[0])? * 16 + half(pair[1])?;
     }
     Some(tag)
 }

@@ -28,7 +28,7 @@ pub struct Facts(u16);
 
 impl Facts {
     /// What is known of a payment that was just made.
-    pub const WAITING: Self = Self(1 << Status::Waiting as u16);
+    pub const WAITING: Self = Self(Self::bit(Status::Waiting));
 
     /// It said `finished`, and the checks passed.
     const PAID: u16 = 1 << 9;
@@ -41,7 +41,7 @@ impl Facts {
     /// The bit of [`Facts::as_db`] without which a payment is not [paid](Facts::is_paid).
     pub(super) const PAID_BIT: i32 = Self::PAID as i32;
     /// The bits of [`Facts::as_db`] with any of which it is not.
-    pub(super) const NEVER_PAID_BITS: i32 = Self::CHILD as i32 | 1 << Status::Refunded as i32;
+    pub(super) const NEVER_PAID_BITS: i32 = Self::CHILD as i32 | Self::bit(Status::Refunded) as i32;
 
     /// Reads the table's number.
     #[must_use]
@@ -65,7 +65,7 @@ impl Facts {
     /// Whether the vendor ever said this status.
     #[must_use]
     pub fn saw(self, status: Status) -> bool {
-        self.has(1 << status.rank())
+        self.has(Self::bit(status))
     }
 
     /// The highest status that was told; [`Status::Waiting`] when none was.
@@ -98,6 +98,10 @@ impl Facts {
         self.saw(Status::Finished) || self.saw(Status::Refunded) || self.is_child()
     }
 
+    const fn bit(status: Status) -> u16 {
+        1 << status as u16
+    }
+
     fn has(self, bit: u16) -> bool {
         self.0 & bit != 0
     }
@@ -121,7 +125,7 @@ pub fn read(terms: Terms<'_>, report: &Report) -> Facts {
     }
     let status = Status::read(&report.status);
     if let Some(status) = status {
-        facts |= 1 << status.rank();
+        facts |= Facts::bit(status);
     }
     if status == Some(Status::Finished) {
         let currency = report.price_currency.as_deref();

@@ -410,6 +410,44 @@ fn facts_survive_the_table() {
 }
 
 #[test]
+fn a_person_is_needed_until_the_money_came_right_or_went_back() {
+    let as_told = |word: &str, change: fn(&mut Report)| {
+        let mut report = report(0, word);
+        change(&mut report);
+        report
+    };
+    let foreign = as_told("finished", |report| report.price_currency = Some("eur".to_owned()));
+    let dearer = as_told("finished", |report| report.price_amount = Some("10.01".to_owned()));
+    let short = report(0, "partially_paid");
+    let (paid, refunded) = (report(0, "finished"), report(0, "refunded"));
+    let asked = |reports: &[&Report]| {
+        let mut world = World::new(1);
+        for report in reports {
+            world.tell(0, report);
+        }
+        reviews(world.payments[0])
+    };
+    let all =
+        [(short, Review::PartiallyPaid), (foreign, Review::WrongCurrency), (dearer, Review::WrongPrice)];
+    for (odd, review) in all {
+        assert_eq!(asked(&[&odd]), [(review, Need::Open)]);
+        assert_eq!(asked(&[&odd, &paid]), [(review, Need::Overtaken)]);
+        assert_eq!(asked(&[&odd, &refunded]), [(review, Need::Overtaken)]);
+        assert_eq!(asked(&[&odd, &paid, &refunded]), [(review, Need::Overtaken)]);
+    }
+    let child = as_told("finished", |report| report.parent_payment_id = Some("1".to_owned()));
+    assert_eq!(asked(&[&child]), [(Review::Child, Need::Open)]);
+    assert_eq!(asked(&[&child, &refunded]), [(Review::Child, Need::Overtaken)]);
+}
+
+#[test]
+fn each_kind_of_review_has_its_word_on_the_wire() {
+    let words = Review::ALL.map(Review::as_str).join(" ");
+    let (told, deduced) = ("unknown_status unknown_order other_order", "wrong_currency wrong_price");
+    assert_eq!(words, format!("partially_paid overpay child_payment {deduced} {told}"));
+}
+
+#[test]
 fn the_tables_numbers_mean_what_the_statements_and_the_rule_read_in_them() {
     // `stuck` and `held_up` ask the table by these two masks; all numbers that the table can hold are few enough to try.
     let known: Vec<Facts> = (0..=i32::from(u16::MAX)).filter_map(Facts::from_db).collect();
@@ -427,7 +465,7 @@ fn the_tables_numbers_mean_what_the_statements_and_the_rule_read_in_them() {
 #[test]
 fn money_was_seen_when_any_status_that_was_told_says_so() {
     let told = |statuses: &[Status]| {
-        statuses.iter().fold(Facts::default(), |facts, status| facts.join(Facts(1 << status.rank())))
+        statuses.iter().fold(Facts::default(), |facts, status| facts.join(Facts(Facts::bit(*status))))
     };
     for status in Status::ALL {
         assert_eq!(told(&[status]).shows_deposit(), status.shows_deposit(), "{status:?}");
