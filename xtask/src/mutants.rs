@@ -14,7 +14,10 @@ use crate::shell;
 /// See [`install::cargo_tool`].
 const CARGO_MUTANTS: &str = "27.1.0";
 /// A mutant that loops ends here. Its own tests take seconds.
-const SECONDS_AT_MOST: &str = "300";
+const SECONDS_AT_MOST: &str = "120";
+/// A mutant that loops and collects ends here, before it takes the machine's memory from everybody else: 8 GiB of
+/// addresses, which the compiler and the linker do not need.
+const ADDRESSES_AT_MOST: &str = "--as=8589934592";
 
 /// Modules of one package that are broken together, and what notices.
 struct Group {
@@ -74,7 +77,9 @@ pub(crate) fn mutants(packages: &[String], arguments: &[String]) -> anyhow::Resu
         println!("== {}: {}", group.package, group.files.join(", "));
         let output: PathBuf = shell::root().join("target/mutants").join(group.package);
         std::fs::create_dir_all(&output)?;
-        let mut step = shell::step(&program, ["mutants", "--package", group.package, "--no-shuffle"])
+        let mut step = shell::step("prlimit", [ADDRESSES_AT_MOST])
+            .args([&program])
+            .args(["mutants", "--package", group.package, "--no-shuffle"])
             .args(["--timeout", SECONDS_AT_MOST, "--output"])
             .args([&output])
             // Each mutant is a build and a link: half of both would be what debuggers read.
