@@ -193,7 +193,7 @@ impl<'a> Parser<'a> {
         for _ in 0..4 {
             let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16));
             let digit = digit.and_then(|digit| u16::try_from(digit).ok()).ok_or_else(|| self.unexpected())?;
-            unit = unit << 4 | digit;
+            unit = unit * 16 + digit;
             self.at += 1;
         }
         Ok(unit)
