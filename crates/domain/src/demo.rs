@@ -104,6 +104,7 @@ const CHARACTERS: [Character; 6] = [
 pub async fn ensure(ctx: &Ctx) -> Result<CommunityId, sqlx::Error> {
     let mut tx = ctx.db.begin().await?;
     let community = make_community(ctx, &mut tx).await?;
+    ledger::open_book(&mut tx, &ctx.clock, community).await?;
     let collection = make_collection(ctx, &mut tx, community).await?;
     let mut id = ctx.clock.big_id();
     for (index, character) in CHARACTERS.iter().enumerate() {

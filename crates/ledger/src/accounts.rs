@@ -8,6 +8,23 @@ use types::{AccountId, Clock, CommunityId};
 use crate::model::AccountKey;
 use crate::rule::month_of;
 
+/// Makes the book of `community`, when it is missing. Twice is once. A community has one from its first day on, so that its
+/// administrators can set a cap before anybody spends.
+pub async fn open_book(
+    connection: &mut PgConnection,
+    clock: &Clock,
+    community: CommunityId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into book (community_id, cap_month) values ($1, $2) on conflict do nothing",
+        community.0,
+        month_of(clock.now())
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Makes the book of `community` and the account, when they are missing. Twice is once.
 pub async fn open_account(
     connection: &mut PgConnection,
@@ -15,14 +32,7 @@ pub async fn open_account(
     key: AccountKey,
     holder: Option<&str>,
 ) -> Result<(), sqlx::Error> {
-    let month = month_of(clock.now());
-    sqlx::query!(
-        "insert into book (community_id, cap_month) values ($1, $2) on conflict do nothing",
-        key.community.0,
-        month
-    )
-    .execute(&mut *connection)
-    .await?;
+    open_book(&mut *connection, clock, key.community).await?;
     // The account's row refers to the book's, which locks it a little; whoever credits the account next wants all of that
     // lock. Two who open accounts side by side would then wait for each other: so all of it is taken here.
     sqlx::query("select from book where community_id = $1 for update")
@@ -33,7 +43,7 @@ pub async fn open_account(
         "insert into account (community_id, id, cap_month, holder) values ($1, $2, $3, $4) on conflict do nothing",
         key.community.0,
         key.account.0,
-        month,
+        month_of(clock.now()),
         holder
     )
     .execute(&mut *connection)

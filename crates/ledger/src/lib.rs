@@ -37,7 +37,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use types::Clock;
 
-pub use accounts::{open_account, set_account_cap, set_community_cap};
+pub use accounts::{open_account, open_book, set_account_cap, set_community_cap};
 pub use audit_line::{canonical as canonical_audit_line, hash as audit_hash};
 pub use check::{Difference, check_community, check_everything};
 pub use grant::{grant, grant_lot};
