@@ -11,8 +11,9 @@ check.equal = (seen, wanted, text) => {
   if (!isDeepStrictEqual(seen, wanted)) throw new Error(`${text}: ${JSON.stringify(seen)}, and it should be ${JSON.stringify(wanted)}`);
 };
 
-/** Fails when the page can be scrolled sideways. */
+/** Fails when the page can be scrolled sideways. On a phone `innerWidth` grows with what does not fit: it cannot tell. */
 check.fits = async (page, text) => {
-  const [wide, room] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  const room = page.viewportSize().width;
   check(wide <= room, `${text} fits: it is ${wide} px wide in ${room}`);
 };
