@@ -5,7 +5,7 @@
 use leptos::prelude::*;
 use types::{MicroUsd, Wallet};
 
-use crate::parts::{copy_button, sign_in};
+use crate::parts::{Precision, as_of, copy_button, people, sign_in, time, zone};
 use crate::shell::{self, Head, Visit};
 
 /// Everything that the page shows of a wallet.
@@ -15,8 +15,8 @@ pub struct Account {
     pub wallet: Wallet,
     /// Its accounts, the oldest first.
     pub balances: Vec<BalanceRow>,
-    /// When the figures were read: the machine's form and, in UTC, people's.
-    pub read_at: Moment,
+    /// When the figures were read, RFC 3339 in UTC.
+    pub read_at: String,
     /// Agents that it talked to, the latest first; or, for a wallet that did not yet, some that it could.
     pub agents: Agents,
     /// What it bought, the newest first.
@@ -25,15 +25,6 @@ pub struct Account {
     pub sessions: Vec<SessionRow>,
     /// The communities that it administers: slug, name.
     pub administers: Vec<(String, String)>,
-}
-
-/// A moment, for machines and for people.
-#[derive(Clone, Debug, Default)]
-pub struct Moment {
-    /// RFC 3339.
-    pub exact: String,
-    /// Such as `2026-01-31 14:05`, in UTC.
-    pub text: String,
 }
 
 /// The wallet's account in one community.
@@ -72,7 +63,7 @@ pub struct AgentRow {
     /// Its collection and token.
     pub token: String,
     /// When something was last said.
-    pub last: Option<Moment>,
+    pub last: Option<String>,
 }
 
 /// An order.
@@ -87,7 +78,7 @@ pub struct OrderRow {
     /// Where it is, in a sentence.
     pub status: String,
     /// When it was made.
-    pub at: Moment,
+    pub at: String,
 }
 
 /// A place where the wallet is signed in.
@@ -100,9 +91,9 @@ pub struct SessionRow {
     /// The site.
     pub origin: String,
     /// Since when.
-    pub since: Moment,
+    pub since: String,
     /// When it ends by itself.
-    pub until: Moment,
+    pub until: String,
     /// Whether it is the one that asks.
     pub is_this: bool,
 }
@@ -169,11 +160,7 @@ fn dollars(amount: MicroUsd) -> String {
     format!("${}", amount.to_usd())
 }
 
-fn time(at: Moment) -> impl IntoView {
-    view! { <time datetime=at.exact>{at.text}</time> }
-}
-
-fn money(balances: Vec<BalanceRow>, read_at: &Moment) -> impl IntoView + use<> {
+fn money(balances: Vec<BalanceRow>, read_at: &str) -> impl IntoView + use<> {
     if balances.is_empty() {
         return view! {
             <section class="figures" aria-labelledby="balances">
@@ -183,7 +170,7 @@ fn money(balances: Vec<BalanceRow>, read_at: &Moment) -> impl IntoView + use<> {
         }
         .into_any();
     }
-    let stamp = format!("As of {} UTC. Load the page again for later figures.", read_at.text);
+    let stamp = view! { {as_of(read_at, Precision::Minute)}"Load the page again for later figures." };
     let rows: Vec<_> = balances
         .into_iter()
         .map(|BalanceRow { name, standing, more, available, held, owed }| {
@@ -228,7 +215,7 @@ fn met(agents: Agents) -> impl IntoView {
     let rows: Vec<_> = agents
         .into_iter()
         .map(|AgentRow { path, name, token, last }| {
-            let last = last.map(|at| view! { ", last on "{time(at)} });
+            let last = last.map(|at| view! { ", last on "{time(&at, Precision::Minute)}" "{zone()} });
             view! { <li><a href=path>{name}</a><span class="small quiet">{token}{last}</span></li> }
         })
         .collect();
@@ -254,7 +241,7 @@ fn bought(orders: Vec<OrderRow>) -> impl IntoView {
                     <th scope="row"><a href=path>{pack}</a></th>
                     <td class="number">{price}</td>
                     <td>{status}</td>
-                    <td>{time(at)}</td>
+                    <td>{time(&at, Precision::Minute)}</td>
                 </tr>
             }
         })
@@ -263,7 +250,7 @@ fn bought(orders: Vec<OrderRow>) -> impl IntoView {
         view! {
             <div class="scroll" tabindex="0" role="group" aria-label="Orders, as a table">
                 <table>
-                    <caption>"Newest first; times in UTC"</caption>
+                    <caption>"Newest first, times in "{zone()}</caption>
                     <thead><tr><th scope="col">"Pack"</th><th scope="col" class="number">"Price"</th><th scope="col">"Status"</th><th scope="col">"Ordered"</th></tr></thead>
                     <tbody>{rows}</tbody>
                 </table>
@@ -298,12 +285,12 @@ fn signed_in(sessions: Vec<SessionRow>) -> impl IntoView {
 fn session(row: SessionRow) -> impl IntoView {
     let SessionRow { id, label, origin, since, until, is_this } = row;
     let this = is_this.then(|| view! { <span class="status">"this one"</span> });
-    let end = format!("End: {label}, since {}", since.text);
+    let end = format!("End: {label}, since {}", people(&since, Precision::Minute));
     view! {
         <li>
             <div>
                 <p>{label}" "{this}</p>
-                <p class="small quiet">{origin}" · since "{time(since)}" · until "{time(until)}" UTC"</p>
+                <p class="small quiet">{origin}" · since "{time(&since, Precision::Minute)}" · until "{time(&until, Precision::Clock)}" "{zone()}</p>
             </div>
             <form method="post" action="/account/sessions">
                 <button class="end" name="end" value=id aria-label=end>"End"</button>
@@ -318,7 +305,7 @@ mod tests {
     use crate::shell::tests::visit;
 
     fn empty() -> Account {
-        let read_at = Moment { exact: "2026-01-31T14:05:00Z".into(), text: "14:05".into() };
+        let read_at = "2026-01-31T14:05:00Z".to_owned();
         Account {
             wallet: Wallet([7; 20]),
             balances: Vec::new(),
@@ -354,8 +341,8 @@ mod tests {
             id: id.into(),
             label: "Firefox on Linux".into(),
             origin: "https://a.example".into(),
-            since: Moment::default(),
-            until: Moment::default(),
+            since: "2026-01-31T14:05:00Z".into(),
+            until: "2026-01-31T14:05:00Z".into(),
             is_this,
         };
         let account = Account {

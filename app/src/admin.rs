@@ -29,7 +29,7 @@ pub use self::overview::{Amount, Burn, Overview, Spend, UserSpend, overview};
 pub use self::payments::{PaymentRow, Payments, payments};
 pub use self::repair::{Pending, Repair, repair};
 pub use self::reviews::{ReviewRow, Reviews, reviews};
-pub use self::routing::{DecisionRow, Routing, reasons, routing};
+pub use self::routing::{DecisionRow, Routing, routing};
 pub use self::settings::{AdminRow, DeedRow, OriginRow, Settings, settings};
 use crate::parts;
 use crate::shell::{self, Head, Visit};

@@ -9,7 +9,7 @@ mod pay;
 use leptos::prelude::*;
 use types::MicroUsd;
 
-use crate::parts::encoded;
+use crate::parts::{Precision, as_of, encoded};
 use crate::shell::{self, Head, Visit};
 
 /// Milliseconds between two looks of a page that waits: soon enough to feel live.
@@ -44,7 +44,7 @@ pub struct Order {
     pub balance: Option<MicroUsd>,
     /// Where the buyer came from: address, name.
     pub back: (String, String),
-    /// When this was read, in UTC, for people.
+    /// When this was read, RFC 3339 in UTC.
     pub read_at: String,
 }
 
@@ -116,8 +116,8 @@ pub struct Payment {
     pub came: Option<String>,
     /// What is still missing of them.
     pub missing: Option<String>,
-    /// Until when the amount holds: for a machine, for people.
-    pub until: Option<(String, String)>,
+    /// Until when the amount holds, RFC 3339 in UTC.
+    pub until: Option<String>,
     /// Whether that is over.
     pub is_over: bool,
 }
@@ -229,11 +229,10 @@ fn steps(stage: Stage) -> AnyView {
 
 /// Refreshing by hand, which is all there is without a script; with one, the sentence says that it looks by itself.
 fn look_again(order: &Order, proof: Proof) -> Option<AnyView> {
-    let stamp = format!("As of {} UTC. ", order.read_at);
     (order.stage.is_live() && proof == Proof::Session).then(|| {
         view! {
             <p class="small quiet">
-                {stamp}<a href="">"Look again"</a>
+                {as_of(&order.read_at, Precision::Minute)}<a href="">"Look again"</a>
                 <span data-live-note="" hidden=true>" (this page looks by itself every three seconds)"</span>
             </p>
         }
@@ -324,7 +323,7 @@ mod tests {
             amount: Some("0.00010500".into()),
             came: Some("0.00005".into()),
             missing: Some("0.000055".into()),
-            until: Some(("2026-01-01T00:20:00Z".into(), "2026-01-01 00:20".into())),
+            until: Some("2026-01-01T00:20:00Z".into()),
             is_over: false,
         };
         Order {
@@ -341,7 +340,7 @@ mod tests {
             simulator: None,
             balance: Some(MicroUsd(12_000_000)),
             back: ("/account".into(), "Back".into()),
-            read_at: "2026-01-01 00:00".into(),
+            read_at: "2026-01-01T00:00:00Z".into(),
         }
     }
 

@@ -27,6 +27,7 @@ pub mod home;
 pub mod parts;
 pub mod problems;
 mod qr;
+pub mod reason;
 pub mod shell;
 pub mod signin;
 pub mod trouble;

@@ -1,4 +1,4 @@
-//! Small things that several pages use: a block of code, text with code in it, a wallet's short name.
+//! Small things that several pages use: a block of code, text with code in it, a moment, a wallet's short name.
 
 use std::fmt::Write as _;
 
@@ -48,6 +48,42 @@ pub fn prose(text: &str) -> String {
         }
     }
     html
+}
+
+/// How exactly a page tells a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Precision {
+    /// `2026-01-31 14:05:59`
+    Second,
+    /// `2026-01-31 14:05`
+    Minute,
+    /// `14:05`, where the day is clear.
+    Clock,
+}
+
+/// A moment of RFC 3339 in UTC, as people read it.
+pub(crate) fn people(at: &str, to: Precision) -> String {
+    let shown = match to {
+        Precision::Second => ..19,
+        Precision::Minute => ..16,
+        Precision::Clock => return at.get(11..16).unwrap_or(at).to_owned(),
+    };
+    at.get(shown).unwrap_or(at).replace('T', " ")
+}
+
+/// A moment of RFC 3339 in UTC, on the page. Its zone is said once, by [`zone`], beside it or above all of them.
+pub(crate) fn time(at: &str, to: Precision) -> impl IntoView + use<> {
+    view! { <time datetime=at.to_owned()>{people(at, to)}</time> }
+}
+
+/// The zone of the page's moments. With a script it is a button that turns them all into the reader's own zone.
+pub(crate) fn zone() -> impl IntoView {
+    view! { <span data-zone="">"UTC"</span> }
+}
+
+/// How old the figures of a page are.
+pub(crate) fn as_of(read_at: &str, to: Precision) -> impl IntoView + use<> {
+    view! { "As of "{time(read_at, to)}" "{zone()}". " }
 }
 
 /// A field for an API key, which a door looks at once.
@@ -115,6 +151,15 @@ mod tests {
     fn a_path_in_a_query_stays_one_value() {
         assert_eq!(sign_in("/a b?c=d&é#/"), "/signin?return=%2Fa%20b%3Fc%3Dd%26%C3%A9%23%2F");
         assert_eq!(short(Wallet([0; 20])), "0x0000…0000");
+    }
+
+    #[test]
+    fn a_moment_is_told_as_exactly_as_its_place_needs() {
+        let told = |to| people("2026-01-31T14:05:59.123456Z", to);
+        assert_eq!(told(Precision::Second), "2026-01-31 14:05:59");
+        assert_eq!(told(Precision::Minute), "2026-01-31 14:05");
+        assert_eq!(told(Precision::Clock), "14:05");
+        assert_eq!(people("soon", Precision::Second), "soon");
     }
 
     #[test]

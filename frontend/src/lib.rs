@@ -7,6 +7,7 @@
 //! * `data-live="id id"` with `data-every`: asks for the page anew and takes over those parts of it that changed;
 //! * `data-countdown="time"` on a span: says how long it is until then;
 //! * `data-playground="key"` on a section: asks, and writes the same call as code;
+//! * `data-zone` on a span: a button that turns the page's moments into the reader's own zone and back;
 //! * `data-once` on a form: a second press while the first is on its way does nothing;
 //! * `data-with-script`, `data-without-script`: what is shown when this runs, and what is not.
 //!
@@ -29,6 +30,8 @@ mod page;
 #[cfg(target_arch = "wasm32")]
 mod playground;
 pub mod words;
+#[cfg(target_arch = "wasm32")]
+mod zone;
 
 /// Wakes every island of the page. Whatever fails leaves the page as it was.
 #[cfg(target_arch = "wasm32")]
@@ -48,4 +51,5 @@ pub fn wake() {
     first_call::wake(&root);
     once::wake(&root);
     playground::wake(&root);
+    zone::wake(&root);
 }

@@ -10,7 +10,7 @@ use wasm_bindgen::closure::Closure;
 use web_sys::{Document, DomParser, Element, Headers, RequestInit, Response, SupportedType};
 
 use crate::page::{self, Visible};
-use crate::{copy, once};
+use crate::{copy, once, zone};
 
 /// A page that is left open stops asking after an hour.
 const LOOKS_AT_MOST: u32 = 1_200;
@@ -93,6 +93,7 @@ fn take(parts: Vec<Part>, text: &str) -> Option<Vec<Part>> {
             show_notes(&element);
             copy::wake(&element);
             once::wake(&element);
+            zone::wake(&element);
         }
         next.push((id, sent));
     }

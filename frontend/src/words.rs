@@ -41,6 +41,25 @@ pub fn left(seconds: i64) -> String {
     }
 }
 
+/// The zone of what the server writes.
+pub const UTC: &str = "UTC";
+
+/// What a press on the zone's name does.
+#[must_use]
+pub fn turn_zone(other: &str) -> String {
+    format!("Show times in {other}")
+}
+
+/// A moment by some clock, as the server writes one of that length: `2026-01-31 14:05:59`, without the seconds, or the
+/// time alone.
+#[must_use]
+pub fn moment(date: [u32; 3], [hour, minute, second]: [u32; 3], length: usize) -> String {
+    let [year, month, day] = date;
+    let whole = format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}");
+    let shown = if length == "14:05".len() { 11..16 } else { 0..length };
+    whole.get(shown).unwrap_or(&whole).to_owned()
+}
+
 /// The first request came.
 #[must_use]
 pub fn arrived(requests: &str, tokens: f64, cost_micro: &str) -> String {
@@ -68,6 +87,13 @@ mod tests {
     fn time_is_counted_in_minutes_until_there_are_hours() {
         let told = [0, 59, 61, 3_661, 600_000].map(left).join(" ");
         assert_eq!(told, "(over) (0:59 left) (1:01 left) (1:01:01 left) (6 days left)");
+    }
+
+    #[test]
+    fn a_moment_is_as_long_as_the_one_that_it_replaces() {
+        let told = [19, 16, 5, 10, 99].map(|length| moment([2026, 1, 31], [4, 5, 9], length));
+        let all = "2026-01-31 04:05:09|2026-01-31 04:05|04:05|2026-01-31|2026-01-31 04:05:09";
+        assert_eq!(told.join("|"), all);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use leptos::prelude::*;
 use types::MicroUsd;
 
-use super::frame::{self, Look, Tab, empty, next, time};
+use super::frame::{self, Look, Tab, empty, next};
 use super::table::{Cell, Column, dollars, grouped, table};
+use crate::parts::{Precision, time, zone};
 use crate::shell::Visit;
 
 /// The sums of a community.
@@ -90,11 +91,11 @@ fn verdict(sums: &Conservation) -> impl IntoView + use<> {
         view! { <p class="note bad"><strong>"The books do not agree."</strong>{text}</p> }.into_any()
     };
     let stopped = sums.minting_stopped_at.clone().map(|at| {
-        view! { <p class="note bad">"Nothing is credited since "{time(&at)}" UTC, because of a difference that no account explains."</p> }
+        view! { <p class="note bad">"Nothing is credited since "{time(&at, Precision::Second)}" "{zone()}", because of a difference that no account explains."</p> }
     });
     let checked = match sums.checked.clone() {
         Some((at, seconds)) => view! {
-            <p>"Every account was last checked "<strong>{format!("{} s ago", grouped(seconds))}</strong>", at "{time(&at)}" UTC. The check runs every 15 seconds, and over everything each day."</p>
+            <p>"Every account was last checked "<strong>{format!("{} s ago", grouped(seconds))}</strong>", at "{time(&at, Precision::Second)}" "{zone()}". The check runs every 15 seconds, and over everything each day."</p>
         }
         .into_any(),
         None => view! { <p>"The check has not run yet since this server was set up. It runs every 15 seconds."</p> }.into_any(),
@@ -173,7 +174,7 @@ fn history(violations: Vec<ViolationRow>) -> AnyView {
         Column::Words("Resolved"),
         Column::Words("How"),
     ];
-    table("Violations", "Newest first, times in UTC".to_owned(), &columns, rows.collect()).into_any()
+    table("Violations", "Newest first".to_owned(), &columns, rows.collect()).into_any()
 }
 
 #[cfg(test)]

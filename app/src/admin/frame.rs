@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::parts;
+use crate::parts::{self, Precision, time, zone};
 use crate::shell::{self, Head, Visit};
 
 /// A community.
@@ -141,16 +141,10 @@ pub(super) fn page(visit: &Visit, look: &Look, tab: Tab, lead: &'static str, bod
             <nav class="tabs" aria-label="This community"><ul>{tabs}</ul></nav>
             {told}
             {body}
-            <p class="stamp small quiet">"Read live at "{time(read_at)}" UTC. Reload for newer figures."</p>
+            <p class="stamp small quiet">"Read live at "{time(read_at, Precision::Second)}" "{zone()}". Reload for newer figures."</p>
         </div>
     };
-    shell::page(visit, Head::private(title, lead), page)
-}
-
-/// A moment, in UTC, to the second.
-pub(super) fn time(at: &str) -> impl IntoView + use<> {
-    let text = at.get(..19).unwrap_or(at).replace('T', " ");
-    view! { <time datetime=at.to_owned()>{text}</time> }
+    shell::page(visit, Head { scripts: &["frontend.js"], ..Head::private(title, lead) }, page)
 }
 
 /// What a list is narrowed to; it stands in the page's address.

@@ -100,7 +100,7 @@ fn list(rows: Vec<JournalRow>, path: &str) -> impl IntoView + use<> {
         Column::Figures("Balance after"),
         Column::Words("Seal begins"),
     ];
-    table("Ledger", "Newest first, times in UTC".to_owned(), &columns, rows.collect())
+    table("Ledger", "Newest first".to_owned(), &columns, rows.collect())
 }
 
 fn download(look: &Look, filter: &Filter) -> impl IntoView + use<> {

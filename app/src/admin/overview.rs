@@ -5,9 +5,9 @@ use types::MicroUsd;
 
 pub use super::chart::Amount;
 use super::chart::{columns, gauge, ranks};
-use super::frame::{self, Filter, Look, Tab, empty, next, time};
+use super::frame::{self, Filter, Look, Tab, empty, next};
 use super::table::{Cell, Column, dollars, grouped, per_cent, table};
-use crate::parts;
+use crate::parts::{self, Precision, time, zone};
 use crate::shell::Visit;
 
 /// Users whose bars are drawn; all of them are in the table.
@@ -297,7 +297,7 @@ fn books(look: &Look, overview: &Overview) -> impl IntoView + use<> {
         view! { <p><span class="status hot">"violated"</span>" The books do not agree. Affected accounts are frozen until a person has looked."</p> }
     };
     let checked = overview.checked.clone().map(|(at, seconds)| {
-        view! { <p class="small quiet">"Every account was last checked "{format!("{} s ago, at ", grouped(seconds))}{time(&at)}" UTC."</p> }
+        view! { <p class="small quiet">"Every account was last checked "{format!("{} s ago, at ", grouped(seconds))}{time(&at, Precision::Second)}" "{zone()}"."</p> }
     });
     let href = Tab::Conservation.of(&look.community);
     view! {

@@ -106,8 +106,7 @@ fn hanging(path: &str, stuck: Vec<PaymentRow>) -> AnyView {
         Column::Words("Last asked"),
         Column::Words("Repair"),
     ];
-    table("Payments that hang", "The longest first, times in UTC".to_owned(), &columns, rows.collect())
-        .into_any()
+    table("Payments that hang", "The longest first".to_owned(), &columns, rows.collect()).into_any()
 }
 
 fn of_origins(origins: Vec<(&'static str, i64, MicroUsd, MicroUsd)>) -> AnyView {

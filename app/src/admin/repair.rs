@@ -3,7 +3,8 @@
 use leptos::prelude::*;
 
 use super::caps::reason_field;
-use super::frame::{self, Look, Tab, time};
+use super::frame::{self, Look, Tab};
+use crate::parts::{Precision, time, zone};
 use crate::shell::Visit;
 
 /// A repair that was asked for once.
@@ -44,7 +45,7 @@ pub fn repair(visit: &Visit, look: &Look, repair: Repair) -> String {
     let Repair { tab, will, reason, until, fields, by_another } = repair;
     let path = tab.of(&look.community);
     let lead = "A repair of money is asked for twice, and the record keeps who and why.";
-    let until = view! { <div><dt>"Until"</dt><dd>{time(&until)}" UTC"</dd></div> };
+    let until = view! { <div><dt>"Until"</dt><dd>{time(&until, Precision::Second)}" "{zone()}</dd></div> };
     let back = path.clone();
     let next = if by_another {
         view! {
@@ -104,7 +105,7 @@ pub(super) fn waiting(path: &str, pending: Vec<Pending>) -> impl IntoView + use<
                         <div><dt>"Asked by"</dt><dd><code>{who}</code></dd></div>
                         <div><dt>"To"</dt><dd>{what}</dd></div>
                         <div><dt>"Because"</dt><dd>{reason}</dd></div>
-                        <div><dt>"Until"</dt><dd>{time(&until)}" UTC"</dd></div>
+                        <div><dt>"Until"</dt><dd>{time(&until, Precision::Second)}" "{zone()}</dd></div>
                     </dl>
                     {next}
                 </li>

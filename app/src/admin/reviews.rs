@@ -106,7 +106,7 @@ fn list(path: &str, items: Vec<ReviewRow>) -> impl IntoView + use<> {
         Column::Words("Payment"),
         Column::Words("Decision"),
     ];
-    table("Review items", "Oldest first, times in UTC".to_owned(), &columns, rows.collect())
+    table("Review items", "Oldest first".to_owned(), &columns, rows.collect())
 }
 
 fn decide(path: &str, id: &str, kind: &str) -> AnyView {

@@ -6,6 +6,7 @@ use types::MicroUsd;
 use super::chart::{Amount, ranks};
 use super::frame::{self, Filter, Look, Tab, empty, next};
 use super::table::{Cell, Column, dollars, grouped, per_cent, table};
+use crate::reason::in_words;
 use crate::shell::Visit;
 
 /// One answered request.
@@ -42,30 +43,6 @@ pub struct Routing {
     pub decisions: Vec<DecisionRow>,
     /// Asks for older ones.
     pub next_cursor: Option<String>,
-}
-
-/// Every word of the engine's, and what it means.
-pub(super) const REASONS: [(&str, &str); 8] = [
-    ("requested", "as asked for"),
-    ("default", "left to us: the usual pool of the asker\u{2019}s tier"),
-    ("affinity", "left to us: the agent\u{2019}s favourite of the allowed pools"),
-    ("forbidden_pool", "that pool is above the asker\u{2019}s tier: its usual one"),
-    ("forbidden_model", "that model is above the asker\u{2019}s tier: its usual pool"),
-    ("unknown_model", "the engine does not know that model: the usual pool"),
-    ("model_off", "that model is switched off: another of its pool"),
-    ("fallback", "the first model failed before a word: the next of its pool"),
-];
-
-/// The word as a sentence; one of a later version stands as it is.
-fn in_words(reason: &str) -> String {
-    let known = REASONS.iter().find(|(word, _)| *word == reason);
-    known.map_or_else(|| reason.replace('_', " "), |(_, words)| (*words).to_owned())
-}
-
-/// The choices of a filter by reason.
-#[must_use]
-pub fn reasons() -> Vec<(String, String)> {
-    REASONS.iter().map(|(word, _)| ((*word).to_owned(), word.replace('_', " "))).collect()
 }
 
 /// The page.
@@ -154,7 +131,7 @@ fn list(decisions: Vec<DecisionRow>) -> impl IntoView {
         Column::Words("Why"),
         Column::Figures("Cost"),
     ];
-    table("Routing decisions", "Newest first, times in UTC".to_owned(), &columns, rows.collect())
+    table("Routing decisions", "Newest first".to_owned(), &columns, rows.collect())
 }
 
 #[cfg(test)]

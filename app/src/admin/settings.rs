@@ -107,7 +107,7 @@ fn of_admins(path: &str, admins: Vec<AdminRow>, (value, error): Given) -> impl I
         <section class="figures" aria-labelledby="admins">
             <h2 id="admins">"Administrators"</h2>
             <p>"They see and set all that stands on these pages. With two or more, a repair of money that one asks for is approved by another."</p>
-            {table("Administrators", "Earliest first, times in UTC".to_owned(), &columns, rows)}
+            {table("Administrators", "Earliest first".to_owned(), &columns, rows)}
             <form class="sheet" method="post" action=action>
                 <input r#type="hidden" name="do" value="add-admin"/>
                 {field("wallet", "A further administrator", value, "A wallet\u{2019}s address: 0x and 40 digits.", error, Must::Must)}
@@ -139,7 +139,7 @@ fn of_origins(path: &str, origins: Vec<OriginRow>, (value, error): Given) -> imp
             Column::Words("Since"),
             Column::Words("Remove"),
         ];
-        table("Origins", "By the alphabet, times in UTC".to_owned(), &columns, rows).into_any()
+        table("Origins", "By the alphabet".to_owned(), &columns, rows).into_any()
     };
     let action = path.to_owned();
     view! {
@@ -172,7 +172,7 @@ fn of_deeds(deeds: Vec<DeedRow>) -> AnyView {
         Column::Words("To what"),
         Column::Words("Why"),
     ];
-    table("The record of deeds", "Newest first, times in UTC".to_owned(), &columns, rows.collect()).into_any()
+    table("The record of deeds", "Newest first".to_owned(), &columns, rows.collect()).into_any()
 }
 
 #[cfg(test)]

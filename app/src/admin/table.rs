@@ -3,8 +3,7 @@
 use leptos::prelude::*;
 use types::MicroUsd;
 
-use super::frame::time;
-use crate::parts;
+use crate::parts::{self, Precision, time, zone};
 
 /// What a cell holds.
 pub(super) enum Cell {
@@ -54,6 +53,8 @@ pub(super) fn table(
             view! { <th scope="col" class=kind>{text}</th> }
         })
         .collect();
+    let is_timed = rows.iter().flatten().any(|cell| matches!(cell, Cell::Time(_)));
+    let timed = is_timed.then(|| view! { ", times in "{zone()} });
     let rows: Vec<_> = rows
         .into_iter()
         .map(|cells| {
@@ -64,7 +65,7 @@ pub(super) fn table(
     view! {
         <div class="scroll" tabindex="0" role="group" aria-label=name>
             <table>
-                <caption>{caption}</caption>
+                <caption>{caption}{timed}</caption>
                 <thead><tr>{heads}</tr></thead>
                 <tbody>{rows}</tbody>
             </table>
@@ -88,7 +89,7 @@ fn cell(cell: Cell) -> AnyView {
             view! { <td title=text>{short}</td> }.into_any()
         }
         Cell::Number(text) => view! { <td class="number">{text}</td> }.into_any(),
-        Cell::Time(at) => view! { <td class="when">{time(&at)}</td> }.into_any(),
+        Cell::Time(at) => view! { <td class="when">{time(&at, Precision::Second)}</td> }.into_any(),
         Cell::View(view) => view! { <td>{view}</td> }.into_any(),
     }
 }

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use super::{Order, Payment, Proof, Stage, coin};
-use crate::parts::{copy_button, key_field};
+use crate::parts::{Precision, copy_button, key_field, time, zone};
 use crate::qr;
 
 /// The coins whose least fits the pack, each a button: one press makes the payment.
@@ -94,12 +94,11 @@ pub(super) fn how(stage: Stage, payment: &Payment) -> AnyView {
             </div>
         }
     });
-    let until = payment.until.clone().map(|(machine, people)| {
-        let people = format!("{people} UTC");
+    let until = payment.until.clone().map(|until| {
         view! {
             <div>
                 <dt>"Good until"</dt>
-                <dd><time datetime=machine.clone()>{people}</time>" "<span class="countdown" data-countdown=machine hidden=true></span></dd>
+                <dd>{time(&until, Precision::Minute)}" "{zone()}" "<span class="countdown" data-countdown=until hidden=true></span></dd>
             </div>
         }
     });

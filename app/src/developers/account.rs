@@ -8,7 +8,7 @@ use leptos::prelude::*;
 use types::MicroUsd;
 
 use super::requests::{self, RequestRow};
-use crate::parts::{encoded, key_field, sign_in};
+use crate::parts::{Precision, as_of, encoded, key_field, sign_in, time, zone};
 use crate::shell::{self, Head, Visit};
 
 /// What there is to show.
@@ -42,7 +42,7 @@ pub struct Account {
     pub held: MicroUsd,
     /// Owed.
     pub owed: MicroUsd,
-    /// When the figures were read, in UTC, for people.
+    /// When the figures were read, RFC 3339 in UTC.
     pub read_at: String,
     /// Each UTC day of this month until today.
     pub days: Vec<Day>,
@@ -82,10 +82,12 @@ pub struct KeyRow {
     pub id: String,
     /// `sandbox` or `live`.
     pub kind: &'static str,
-    /// `active`, `until …`, `revoked`.
-    pub state: String,
-    /// Last use, for people.
-    pub last_used: String,
+    /// `active`, `until`, `expired`, `revoked`.
+    pub state: &'static str,
+    /// Since when, or until when, RFC 3339 in UTC.
+    pub state_at: Option<String>,
+    /// Last use, likewise; `None`: never.
+    pub last_used: Option<String>,
     /// Whether it can still be rotated and revoked.
     pub is_active: bool,
 }
@@ -162,7 +164,6 @@ fn figures(account: Account) -> AnyView {
     let done = done.map(|text| view! { <p class="note good" role="status">{text}</p> });
     let refusal = refusal.map(|text| view! { <p class="note bad" role="alert">{text}</p> });
     let owes = (owed > MicroUsd::ZERO).then(|| view! { <div><dt>"Owed"</dt><dd>{dollars(owed)}</dd></div> });
-    let stamp = format!("As of {read_at} UTC.");
     view! {
         {done}
         {refusal}
@@ -173,7 +174,7 @@ fn figures(account: Account) -> AnyView {
                 <div><dt>"Set aside"</dt><dd>{dollars(held)}</dd></div>
                 {owes}
             </dl>
-            <p class="small quiet">{stamp}" "<a href="/buy">"Buy credits"</a></p>
+            <p class="small quiet">{as_of(&read_at, Precision::Minute)}<a href="/buy">"Buy credits"</a></p>
         </section>
         {usage(days)}
         {latest(requests)}
@@ -353,16 +354,19 @@ fn chart(days: &[Day]) -> AnyView {
 fn keys_table(keys: Vec<KeyRow>) -> AnyView {
     let rows: Vec<_> = keys
         .into_iter()
-        .map(|KeyRow { name, id, kind, state, last_used, is_active }| {
+        .map(|KeyRow { name, id, kind, state, state_at, last_used, is_active }| {
             let href = format!("/developers/keys/{}", encoded(&id));
             let label = format!("Rotate or revoke {name}");
+            let shown = |at: String| time(&at, Precision::Minute);
+            let state_at = state_at.map(|at| view! { " "{shown(at)} });
+            let last_used = last_used.map_or_else(|| "never".into_any(), |at| shown(at).into_any());
             let manage = is_active.then(|| view! { <a href=href aria-label=label>"Rotate or revoke"</a> });
             view! {
                 <tr>
                     <th scope="row">{name}</th>
                     <td><code>{id}</code></td>
                     <td>{kind}</td>
-                    <td>{state}</td>
+                    <td>{state}{state_at}</td>
                     <td>{last_used}</td>
                     <td>{manage}</td>
                 </tr>
@@ -374,7 +378,7 @@ fn keys_table(keys: Vec<KeyRow>) -> AnyView {
             <h2 id="keys">"Keys"</h2>
             <div class="scroll" tabindex="0" role="group" aria-label="Keys, as a table">
                 <table class="log">
-                    <caption>"Newest first; times in UTC"</caption>
+                    <caption>"Newest first, times in "{zone()}</caption>
                     <thead><tr><th scope="col">"Name"</th><th scope="col">"Public part"</th><th scope="col">"Kind"</th><th scope="col">"State"</th><th scope="col">"Last used"</th><th scope="col"><span class="hidden">"Change it"</span></th></tr></thead>
                     <tbody>{rows}</tbody>
                 </table>
@@ -394,8 +398,9 @@ mod tests {
             name: "<mine>".into(),
             id: "abc".into(),
             kind: "live",
-            state: "active".into(),
-            last_used: "never".into(),
+            state: "until",
+            state_at: Some("2026-01-01T13:00:00Z".into()),
+            last_used: None,
             is_active: true,
         };
         let account = Account {
@@ -403,7 +408,7 @@ mod tests {
             available: MicroUsd(2_000_000),
             held: MicroUsd::ZERO,
             owed: MicroUsd::ZERO,
-            read_at: "12:00".into(),
+            read_at: "2026-01-01T12:00:00Z".into(),
             days,
             requests: Vec::new(),
             keys: vec![key],

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use super::playground;
-use crate::parts::{copied, copy_button};
+use crate::parts::{Precision, copied, copy_button, time, zone};
 use crate::shell::{self, Head, Visit};
 
 /// A key that was just made.
@@ -32,7 +32,7 @@ pub enum Occasion {
     Rotated {
         /// The public part of the old one.
         old: String,
-        /// When it ends, for people; `None`: it has ended.
+        /// When it ends, RFC 3339 in UTC; `None`: it has ended.
         until: Option<String>,
     },
     /// After credits were bought.
@@ -57,12 +57,18 @@ impl Occasion {
     }
 
     /// What happens to another key.
-    fn other(&self) -> Option<String> {
+    fn other(&self) -> Option<AnyView> {
         match self {
-            Self::Rotated { old, until: Some(until) } => Some(format!(
-                "The old key {old} works until {until} UTC. Put the new one in its place before then."
-            )),
-            Self::Rotated { old, until: None } => Some(format!("The old key {old} has stopped working.")),
+            Self::Rotated { old, until: Some(until) } => Some(
+                view! {
+                    {format!("The old key {old} works until ")}{time(until, Precision::Minute)}" "{zone()}
+                    ". Put the new one in its place before then."
+                }
+                .into_any(),
+            ),
+            Self::Rotated { old, until: None } => {
+                Some(format!("The old key {old} has stopped working.").into_any())
+            }
             Self::SignedUp | Self::Created | Self::Upgraded => None,
         }
     }
@@ -157,7 +163,7 @@ mod tests {
             let occasion = Occasion::Rotated { old: "abc".into(), until: until.map(str::to_owned) };
             made(&visit("/developers/keys/abc/rotate"), &key(occasion))
         };
-        assert!(rotated(Some("2026-01-01 13:00")).contains("works until 2026-01-01 13:00 UTC"));
+        assert!(rotated(Some("2026-01-01T13:00:00Z")).contains(">2026-01-01 13:00</time>"));
         assert!(rotated(None).contains("has stopped working") && !rotated(None).contains("data-first-call"));
     }
 }

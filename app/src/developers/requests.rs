@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use types::MicroUsd;
 
-use crate::parts::{encoded, key_field, sign_in};
+use crate::parts::{Precision, as_of, encoded, key_field, sign_in, time, zone};
 use crate::shell::{self, Head, Visit};
 
 /// A request, for people.
@@ -11,8 +11,8 @@ use crate::shell::{self, Head, Visit};
 pub struct RequestRow {
     /// The reservation.
     pub id: String,
-    /// When it was asked: for a machine, for people.
-    pub at: (String, String),
+    /// When it was asked, RFC 3339 in UTC.
+    pub at: String,
     /// `held`, `settled`, `released` or `orphaned`.
     pub state: &'static str,
     /// What was asked for: a model, a pool or an agent.
@@ -21,6 +21,8 @@ pub struct RequestRow {
     pub model: Option<String>,
     /// Its pool.
     pub pool: Option<&'static str>,
+    /// Why that pool and model, as the stable word of the API.
+    pub reason: Option<String>,
     /// The key's name.
     pub key: Option<String>,
     /// Prompt and completion tokens.
@@ -90,7 +92,7 @@ pub struct Log {
     pub is_later: bool,
     /// Why there is nothing to see.
     pub refusal: Option<String>,
-    /// When this was read, in UTC, for people.
+    /// When this was read, RFC 3339 in UTC.
     pub read_at: String,
     /// Whether the looker shows a key, each time.
     pub by_key: bool,
@@ -99,10 +101,8 @@ pub struct Log {
 /// The page.
 #[must_use]
 pub fn page(visit: &Visit, log: Log) -> String {
-    let head = Head::private(
-        "Request log",
-        "Each request of your account, and what became of the money that was set aside for it.",
-    );
+    let about = "Each request of your account, and what became of the money that was set aside for it.";
+    let head = Head { scripts: &["frontend.js"], ..Head::private("Request log", about) };
     let Log { filters, rows, older, is_later, refusal, read_at, by_key } = log;
     let refusal = refusal.map(|text| view! { <p class="note bad" role="alert">{text}</p> });
     let found = rows.map(|rows| listed(&filters, rows, older, is_later, &read_at, by_key));
@@ -185,14 +185,13 @@ fn listed(
     read_at: &str,
     by_key: bool,
 ) -> AnyView {
-    let stamp = format!("As of {read_at} UTC.");
     if rows.is_empty() {
         let text = if filters.is_empty() && !is_later {
             view! { <p>"Nothing was asked in these days. "<a href="/developers/playground">"Ask a first question"</a>", and it shows here at once, with what was set aside for it."</p> }.into_any()
         } else {
             view! { <p>"No request fits these filters. "<a href="/developers/requests">"Show all of this month"</a>"."</p> }.into_any()
         };
-        return view! { {text}<p class="small quiet">{stamp}</p> }.into_any();
+        return view! { {text}<p class="small quiet">{as_of(read_at, Precision::Minute)}</p> }.into_any();
     }
     let first = is_later.then(|| view! { <a href=filters.address(&[])>"Newest"</a> });
     let older = older.map(|before| {
@@ -207,7 +206,7 @@ fn listed(
         (!by_key).then(|| view! { <a href=filters.address(&[("format", "csv")])>"Download as CSV"</a> });
     view! {
         {table(rows)}
-        <p class="small quiet">{stamp}</p>
+        <p class="small quiet">{as_of(read_at, Precision::Minute)}</p>
         <div class="actions">{first}{older}{csv}</div>
     }
     .into_any()
@@ -219,7 +218,7 @@ fn table(rows: Vec<RequestRow>) -> AnyView {
     view! {
         <div class="scroll" tabindex="0" role="group" aria-label="Requests, as a table">
             <table class="log">
-                <caption>"Newest first; times in UTC, amounts in US dollars"</caption>
+                <caption>"Newest first, amounts in US dollars, times in "{zone()}</caption>
                 <thead><tr>
                     <th scope="col">"Asked at"</th><th scope="col">"State"</th><th scope="col">"Model"</th><th scope="col">"Key"</th>
                     <th scope="col" class="number">"Tokens in, out"</th><th scope="col" class="number">"Set aside"</th>
@@ -236,10 +235,10 @@ fn table(rows: Vec<RequestRow>) -> AnyView {
 pub(super) fn short_table(rows: Vec<RequestRow>) -> AnyView {
     let rows: Vec<_> = rows
         .into_iter()
-        .map(|RequestRow { at: (machine, people), state, asked, held, charged, .. }| {
+        .map(|RequestRow { at, state, asked, held, charged, .. }| {
             view! {
                 <tr>
-                    <th scope="row"><time datetime=machine>{people}</time></th>
+                    <th scope="row">{time(&at, Precision::Second)}</th>
                     <td><span class=badge(state)>{state}</span></td>
                     <td>{asked}</td>
                     <td class="number">{dollars(Some(held))}</td>
@@ -251,7 +250,7 @@ pub(super) fn short_table(rows: Vec<RequestRow>) -> AnyView {
     view! {
         <div class="scroll" tabindex="0" role="group" aria-label="The latest requests, as a table">
             <table class="log">
-                <caption>"The latest, newest first; times in UTC"</caption>
+                <caption>"The latest, newest first, times in "{zone()}</caption>
                 <thead><tr>
                     <th scope="col">"Asked at"</th><th scope="col">"State"</th><th scope="col">"Model"</th>
                     <th scope="col" class="number">"Set aside"</th><th scope="col" class="number">"Charged"</th>
@@ -273,8 +272,7 @@ fn badge(state: &str) -> &'static str {
 }
 
 fn row(row: RequestRow) -> AnyView {
-    let RequestRow { id, at: (machine, people), state, asked, model, pool, key, tokens, held, charged, took } =
-        row;
+    let RequestRow { id, at, state, asked, model, pool, reason, key, tokens, held, charged, took } = row;
     let class = badge(state);
     let back = match state {
         "held" => None,
@@ -289,12 +287,13 @@ fn row(row: RequestRow) -> AnyView {
         (None, None) => String::new(),
     };
     let answered = (!answered.is_empty()).then(|| view! { <span class="small quiet">{answered}</span> });
+    let why = reason.map(|word| view! { <span class="small quiet">{crate::reason::in_words(&word)}</span> });
     let took = took.map(|took| view! { <span class="small quiet">{took}</span> });
     view! {
         <tr id=format!("r-{id}")>
-            <th scope="row"><time datetime=machine>{people}</time></th>
+            <th scope="row">{time(&at, Precision::Second)}</th>
             <td><span class=class>{state}</span>{took}</td>
-            <td><span>{asked}</span>{answered}</td>
+            <td><span>{asked}</span>{answered}{why}</td>
             <td>{key.unwrap_or_else(|| "wallet".to_owned())}</td>
             <td class="number">{tokens}</td>
             <td class="number">{dollars(Some(held))}</td>
@@ -316,17 +315,26 @@ mod tests {
 
     fn log(rows: Option<Vec<RequestRow>>, filters: Filters) -> Log {
         let older = rows.as_ref().filter(|rows| !rows.is_empty()).map(|_| "0190".to_owned());
-        Log { filters, rows, older, is_later: false, refusal: None, read_at: "12:00".into(), by_key: false }
+        Log {
+            filters,
+            rows,
+            older,
+            is_later: false,
+            refusal: None,
+            read_at: "2026-01-01T12:00:00Z".into(),
+            by_key: false,
+        }
     }
 
     fn settled() -> RequestRow {
         RequestRow {
             id: "0190".into(),
-            at: ("2026-01-01T12:00:00Z".into(), "2026-01-01 12:00:00".into()),
+            at: "2026-01-01T12:00:00Z".into(),
             state: "settled",
             asked: "<native>".into(),
             model: Some("m".into()),
             pool: Some("cheap"),
+            reason: Some("forbidden_pool".into()),
             key: Some("laptop".into()),
             tokens: Some((12, 34)),
             held: MicroUsd(2_100),
@@ -338,7 +346,9 @@ mod tests {
     #[test]
     fn a_row_accounts_for_all_that_was_set_aside() {
         let page = page(&visit("/developers/requests"), log(Some(vec![settled()]), Filters::default()));
-        for text in ["$0.0021", "$0.000085", "$0.002015", "12, 34", "m (cheap)", "&lt;native&gt;"] {
+        for text in
+            ["$0.0021", "$0.000085", "$0.002015", "12, 34", "m (cheap)", "above the asker", "&lt;native&gt;"]
+        {
             assert!(page.contains(text), "{text}");
         }
         assert!(page.contains("href=\"/developers/requests?before=0190\""));

@@ -33,8 +33,8 @@ use super::caller::{self, Access, Administrator, Claimant};
 use super::exchange::Asked;
 use super::fault::Fault;
 use super::fields::{self, Field};
-use super::orders::moment;
 use super::sentences;
+use super::shared::moment;
 
 /// Who may call most of these doors.
 pub(crate) const ACCESS: Access = Access::Admin;

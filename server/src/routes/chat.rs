@@ -20,8 +20,8 @@ use super::caller::{self, Access};
 use super::exchange::Asked;
 use super::fault::Fault;
 use super::fields::{self, Field};
-use super::orders::moment;
 use super::problem::{self, Shape};
+use super::shared::moment;
 use super::{App, body, limits, shared};
 
 /// Who may call: a wallet that is signed in.

@@ -17,8 +17,6 @@ use domain::order::{self, OrderError, OrderId, OrderView, Payer, PaymentView};
 use domain::reports::account_of;
 use identity::{Scope, Session};
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use types::MicroUsd;
 use utoipa::ToSchema;
 
@@ -28,7 +26,8 @@ use super::exchange::Asked;
 use super::fault::Fault;
 use super::fields::{self, Field};
 use super::problem::{self, Shape};
-use super::{App, body, limits, shared};
+use super::shared::{self, moment};
+use super::{App, body, limits};
 
 /// Who may order and look: a key that may read the account's money, or a wallet that is signed in.
 pub(crate) const ACCESS: Access = Access::SessionOrKey(Scope::Usage);
@@ -174,10 +173,6 @@ pub(crate) struct CoinAnswer {
     currency: String,
     /// The least that it can carry, in USD, as decimal text.
     minimum_usd: String,
-}
-
-pub(crate) fn moment(at: OffsetDateTime) -> String {
-    at.format(&Rfc3339).unwrap_or_default()
 }
 
 impl From<OrderView> for OrderAnswer {

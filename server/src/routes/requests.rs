@@ -20,7 +20,7 @@ use super::admin::{self, Paging};
 use super::caller::{self, Access};
 use super::exchange::Asked;
 use super::fault::Fault;
-use super::orders::moment;
+use super::shared::moment;
 use super::{App, limits, problem, shared};
 
 /// Who may read: a key that may read the account's money, or the developer's wallet.

@@ -16,7 +16,8 @@ use super::caller::{self, Access};
 use super::cookies::Cookie;
 use super::exchange::Asked;
 use super::problem::{self, Shape};
-use super::siwe::{moment, unexpected};
+use super::shared::moment;
+use super::siwe::unexpected;
 use super::{App, sentences, shared};
 
 /// Who may call: a wallet, about its own.

@@ -1,4 +1,5 @@
-//! What every inference door shares: the clamp header, the answer's headers, the shapes of responses.
+//! What every inference door shares: the clamp header, the answer's headers, the shapes of responses; and how
+//! every answer writes a moment.
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
@@ -6,6 +7,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use domain::turn::Started;
 use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use types::s2s::headers::{BUDGET_RESERVATION_ID, MODEL_USED, PERSONALITY_ID, POOL_USED};
 use types::{MicroUsd, Pool, ReservationId};
 use utoipa::ToSchema;
@@ -43,6 +46,11 @@ pub(crate) fn event_stream(mut headers: HeaderMap, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.headers_mut() = headers;
     response
+}
+
+/// A moment as every answer writes it: RFC 3339, in UTC.
+pub(crate) fn moment(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_default()
 }
 
 /// A JSON answer.

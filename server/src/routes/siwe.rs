@@ -17,8 +17,6 @@ use axum::response::{IntoResponse, Response};
 use identity::siwe::{self, Expected, Message, Moment, SignatureFault};
 use identity::{Nonce, NonceFault, Session};
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use types::Wallet;
 use utoipa::ToSchema;
 
@@ -28,7 +26,8 @@ use super::exchange::Asked;
 use super::fault::Fault;
 use super::fields::Field;
 use super::problem::{self, Shape};
-use super::{App, body, caller, limits, shared};
+use super::shared::{self, moment};
+use super::{App, body, caller, limits};
 
 /// What a person reads in the wallet.
 const STATEMENT: &str = "Sign in to Freeside. This costs nothing and moves nothing.";
@@ -232,10 +231,6 @@ impl SessionAnswer {
             expires_at: Some(moment(session.expires_at)),
         }
     }
-}
-
-pub(crate) fn moment(at: OffsetDateTime) -> String {
-    at.format(&Rfc3339).unwrap_or_default()
 }
 
 /// Signs a wallet in: the message and its signature for a session in a cookie.

@@ -51,6 +51,7 @@ journeys! {
     signin_sessions,
     signin_wallet,
     signin_window,
+    times_local,
     watched,
     widget_away,
     widget_blocked,

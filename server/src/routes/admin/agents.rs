@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::super::exchange::Asked;
 use super::super::fault::Fault;
-use super::super::orders::moment;
+use super::super::shared::moment;
 use super::super::{App, problem, shared};
 use super::Paging;
 

@@ -23,7 +23,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::super::exchange::{Asked, text};
 use super::super::fault::Fault;
-use super::super::orders::moment;
+use super::super::shared::moment;
 use super::super::{App, problem, shared};
 use super::Paging;
 use super::billing::account_of;

@@ -18,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::super::accounts::{Days, range};
 use super::super::exchange::Asked;
 use super::super::fault::Fault;
-use super::super::orders::moment;
+use super::super::shared::moment;
 use super::super::{App, problem, shared};
 use super::Paging;
 use super::usage::{ChargedAnswer, OfPool, pool_of};

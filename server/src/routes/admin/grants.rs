@@ -20,8 +20,9 @@ use super::super::caller::Administrator;
 use super::super::exchange::Asked;
 use super::super::fault::Fault;
 use super::super::fields::{self, Field};
-use super::super::orders::{bad_idempotency_key, idempotency_key, moment};
+use super::super::orders::{bad_idempotency_key, idempotency_key};
 use super::super::problem::{self, Shape};
+use super::super::shared::moment;
 use super::super::{App, body, limits, shared};
 
 /// A key of the caller's own, as of orders.

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::super::exchange::Asked;
 use super::super::fault::Fault;
 use super::super::fields::{self, Field};
-use super::super::orders::moment;
+use super::super::shared::moment;
 use super::super::{App, body, limits, problem, shared};
 
 /// The list.

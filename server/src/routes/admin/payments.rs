@@ -19,8 +19,8 @@ use super::super::caller::{self, Administrator, Claimant};
 use super::super::exchange::Asked;
 use super::super::fault::Fault;
 use super::super::fields::Field;
-use super::super::orders::moment;
 use super::super::problem::{self, Shape};
+use super::super::shared::moment;
 use super::super::{App, body, limits, shared};
 use super::{Asking, ConfirmationAnswer, OfWhom, Paging, Repaired};
 

@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use app::account::{self, Account, AgentRow, Agents, BalanceRow, Moment, OrderRow, SessionRow};
+use app::account::{self, Account, AgentRow, Agents, BalanceRow, OrderRow, SessionRow};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use domain::order::OrderView;
 use domain::wallet::{self, Conversation, Membership};
 use identity::{Session, SessionId};
-use time::OffsetDateTime;
-use time::macros::format_description;
 use types::MicroUsd;
 
 use super::super::fault::Fault;
 use super::super::problem::{self, Shape};
-use super::super::siwe::moment as exact;
+use super::super::shared::moment;
 use super::super::{App, sentences};
 use super::signin::{see, signed_out};
 use super::{Reader, form};
@@ -92,7 +90,7 @@ async fn read(app: &App, session: &Session) -> anyhow::Result<Account> {
                 label: row.label,
                 origin: row.origin,
                 since: moment(row.created_at),
-                until: hour(row.expires_at),
+                until: moment(row.expires_at),
             })
             .collect(),
         administers: administers.into_iter().map(|community| (community.slug, community.name)).collect(),
@@ -129,16 +127,4 @@ fn order(order: OrderView) -> OrderRow {
         status: order.text,
         at: moment(order.created_at),
     }
-}
-
-/// A moment within the hour, for people: `14:05`.
-fn hour(at: OffsetDateTime) -> Moment {
-    let people = at.format(format_description!("[hour]:[minute]")).unwrap_or_default();
-    Moment { exact: exact(at), text: people }
-}
-
-/// A moment for people, in UTC: `2026-01-31 14:05`.
-fn moment(at: OffsetDateTime) -> Moment {
-    let people = at.format(format_description!("[year]-[month]-[day] [hour]:[minute]")).unwrap_or_default();
-    Moment { exact: exact(at), text: people }
 }

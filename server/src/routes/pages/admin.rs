@@ -29,8 +29,8 @@ use types::{CommunityId, Pool};
 use super::super::accounts::{Days, range};
 use super::super::caller::{self, Administrator};
 use super::super::fault::Fault;
-use super::super::orders::moment;
 use super::super::problem::{self, Shape};
+use super::super::shared::moment;
 use super::super::{App, body};
 use super::{Reader, form};
 

@@ -16,10 +16,10 @@ use time::OffsetDateTime;
 
 use super::super::exchange::text;
 use super::super::fault::Fault;
-use super::super::orders::{moment, order_id};
+use super::super::orders::order_id;
 use super::super::problem::Shape;
+use super::super::shared::moment;
 use super::super::{App, problem};
-use super::developers::for_people;
 use super::holder::{self, Holder, Refused};
 use super::{Reader, buy, form, own_path};
 
@@ -176,7 +176,7 @@ fn shape(app: &App, view: OrderView, now: OffsetDateTime) -> Order {
         simulator: None,
         balance: None,
         back: (String::new(), String::new()),
-        read_at: for_people(now),
+        read_at: moment(now),
     }
 }
 
@@ -204,7 +204,7 @@ fn payment_of(payment: PaymentView, now: OffsetDateTime) -> Payment {
         amount: payment.pay_amount,
         came: payment.actually_paid,
         is_over: payment.expires_at.is_some_and(|until| until <= now),
-        until: payment.expires_at.map(|until| (moment(until), for_people(until))),
+        until: payment.expires_at.map(moment),
     }
 }
 

@@ -17,7 +17,8 @@ use types::MicroUsd;
 use super::super::App;
 use super::super::fault::Fault;
 use super::super::requests::{self, WhichRequests};
-use super::developers::{failed, for_people};
+use super::super::shared::moment;
+use super::developers::failed;
 use super::holder::{self, Holder, Refused};
 use super::{Reader, form, log};
 
@@ -135,7 +136,7 @@ async fn read(app: &App, standing: &Standing, viewer: Viewer, said: Said) -> Res
         available: MicroUsd(report.balance.available),
         held: MicroUsd(report.balance.held),
         owed: MicroUsd(report.balance.owed),
-        read_at: for_people(now),
+        read_at: moment(now),
         days: days.collect(),
         requests: lines.into_iter().map(|line| log::row(line, &names)).collect(),
         keys: keys.into_iter().map(|row| listed(row, now)).collect(),
@@ -148,12 +149,19 @@ async fn read(app: &App, standing: &Standing, viewer: Viewer, said: Said) -> Res
 
 fn listed(row: ApiKeyRow, now: OffsetDateTime) -> KeyRow {
     let is_active = row.is_active(now);
-    let state = match (row.revoked_at, row.expires_at) {
-        (Some(at), _) => format!("revoked {}", for_people(at)),
-        (None, Some(at)) if at <= now => format!("expired {}", for_people(at)),
-        (None, Some(at)) => format!("until {}", for_people(at)),
-        (None, None) => "active".to_owned(),
+    let (state, state_at) = match (row.revoked_at, row.expires_at) {
+        (Some(at), _) => ("revoked", Some(at)),
+        (None, Some(at)) if at <= now => ("expired", Some(at)),
+        (None, Some(at)) => ("until", Some(at)),
+        (None, None) => ("active", None),
     };
-    let last_used = row.last_used_at.map_or_else(|| "never".to_owned(), for_people);
-    KeyRow { name: row.name, id: row.public_id, kind: row.kind.as_str(), state, last_used, is_active }
+    KeyRow {
+        name: row.name,
+        id: row.public_id,
+        kind: row.kind.as_str(),
+        state,
+        state_at: state_at.map(moment),
+        last_used: row.last_used_at.map(moment),
+        is_active,
+    }
 }

@@ -11,8 +11,6 @@ use axum::response::Response;
 use domain::accounts::{NAME_CHARACTERS_AT_MOST, RegisterError, SIGNUPS_PER_HOUR};
 use domain::flags::Flag;
 use identity::{KeyKind, NewKey};
-use time::OffsetDateTime;
-use time::macros::format_description;
 use types::Pool;
 
 use super::super::fault::Fault;
@@ -143,11 +141,6 @@ async fn models(app: &App) -> Result<Vec<String>, Fault> {
     let agents = agents.map_err(|error| Fault::Unexpected(error.into()))?;
     models.extend(agents.iter().map(|agent| format!("agent:{}:{}", agent.slug, agent.token_id)));
     Ok(models)
-}
-
-/// A moment for people, in UTC: `2026-01-31 14:05`.
-pub(super) fn for_people(at: OffsetDateTime) -> String {
-    at.format(format_description!("[year]-[month]-[day] [hour]:[minute]")).unwrap_or_default()
 }
 
 /// What a sandbox key is worth each day, in words.

@@ -16,9 +16,10 @@ use time::Duration;
 use super::super::exchange::text;
 use super::super::fault::Fault;
 use super::super::problem::Shape;
+use super::super::shared::moment;
 use super::super::{App, keys};
 use super::developer_account::{self as account, Said};
-use super::developers::{MadeName, failed, for_people, made};
+use super::developers::{MadeName, failed, made};
 use super::form::Form;
 use super::holder::{self, Holder, Refused};
 use super::{Reader, form};
@@ -149,7 +150,7 @@ pub(crate) async fn rotate(
         seconds.map_or(identity::keys::DEFAULT_OVERLAP, |seconds| Duration::seconds(seconds.into()));
     match app.ctx.keys.rotate(actor.standing.account.account, &id, overlap).await {
         Ok(key) => {
-            let until = (overlap > Duration::ZERO).then(|| for_people(app.ctx.clock.now() + overlap));
+            let until = (overlap > Duration::ZERO).then(|| moment(app.ctx.clock.now() + overlap));
             let name = key.key.name.clone();
             made(&app, &reader, &key, MadeName(&name), Occasion::Rotated { old: id, until }).await
         }

@@ -16,14 +16,14 @@ use identity::Scope;
 use ledger::report::RequestLine;
 use serde::Deserialize;
 use time::macros::format_description;
-use time::{Date, Duration, OffsetDateTime};
+use time::{Date, Duration};
 use types::{MicroUsd, Pool, ReservationId};
 
 use super::super::App;
 use super::super::fault::Fault;
-use super::super::orders::moment;
 use super::super::requests::{self, KeyName, WhichRequests};
-use super::developers::{failed, for_people};
+use super::super::shared::moment;
+use super::developers::failed;
 use super::holder::{self, Holder, Refused};
 use super::{Reader, form};
 
@@ -141,7 +141,7 @@ fn empty(app: &App, address: &Address, by_key: ByKey) -> Log {
         older: None,
         is_later: !address.before.is_empty(),
         refusal: None,
-        read_at: for_people(app.ctx.clock.now()),
+        read_at: moment(app.ctx.clock.now()),
         by_key: by_key == ByKey::Yes,
     }
 }
@@ -181,21 +181,18 @@ pub(super) fn row(line: RequestLine, keys: &HashMap<i64, KeyName>) -> RequestRow
     let took = line.closed_at.map(|closed| took(closed - line.created_at));
     RequestRow {
         id: line.id.to_string(),
-        at: (moment(line.created_at), to_the_second(line.created_at)),
+        at: moment(line.created_at),
         state: line.life.as_str(),
         asked: line.agent.map_or(line.asked, |agent| format!("agent:{agent}")),
         model: line.model,
         pool: line.pool.map(Pool::as_str),
+        reason: line.reason,
         key: line.key_id.and_then(|id| keys.get(&id)).map(|key| key.name.clone()),
         tokens: line.tokens_in.zip(line.tokens_out),
         held: MicroUsd(line.held),
         charged: line.charged.map(MicroUsd),
         took,
     }
-}
-
-fn to_the_second(at: OffsetDateTime) -> String {
-    at.format(format_description!("[year]-[month]-[day] [hour]:[minute]:[second]")).unwrap_or_default()
 }
 
 fn took(time: Duration) -> String {

@@ -16,14 +16,15 @@ use serde::{Deserialize, Serialize};
 use types::Wallet;
 use utoipa::ToSchema;
 
-use super::{Refused, label, moment, unexpected};
+use super::{Refused, label, unexpected};
 use crate::routes::accounts::required;
 use crate::routes::caller::{self, Access};
 use crate::routes::exchange::Asked;
 use crate::routes::fault::Fault;
 use crate::routes::fields::{self, Field};
 use crate::routes::problem::{self, Shape};
-use crate::routes::{App, body, limits, shared};
+use crate::routes::shared::{self, moment};
+use crate::routes::{App, body, limits};
 
 /// Who may hand a session on: whoever has one.
 pub(crate) const OFFER: Access = Access::Session;

@@ -7,7 +7,7 @@ use types::{AccountId, MicroUsd, Pool};
 
 use super::super::super::admin::{ROWS, next_cursor};
 use super::super::super::fault::Fault;
-use super::super::super::orders::moment;
+use super::super::super::shared::moment;
 use super::{Looking, Narrowed, narrowed};
 
 /// `GET /admin/{community}/ledger`

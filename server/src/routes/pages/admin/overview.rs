@@ -9,7 +9,7 @@ use types::{MicroUsd, Pool};
 
 use super::super::super::admin::{next_cursor, usage};
 use super::super::super::fault::Fault;
-use super::super::super::orders::moment;
+use super::super::super::shared::moment;
 use super::{Looking, Narrowed, narrowed};
 
 /// Users of a page: a screen of bars and a table that is still read.

@@ -15,8 +15,8 @@ use super::super::super::admin::payments::{RECONCILE, cursor_of, read_cursor, re
 use super::super::super::admin::{ConfirmationAnswer, ROWS, Repaired, next_cursor, reason_of};
 use super::super::super::caller::Claimant;
 use super::super::super::fault::Fault;
-use super::super::super::orders::moment;
 use super::super::super::problem;
+use super::super::super::shared::moment;
 use super::super::Reader;
 use super::{Looking, Name, pending, taken, words};
 

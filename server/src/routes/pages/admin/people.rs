@@ -8,7 +8,7 @@ use types::MicroUsd;
 
 use super::super::super::admin::{ROWS, next_cursor};
 use super::super::super::fault::Fault;
-use super::super::super::orders::moment;
+use super::super::super::shared::moment;
 use super::Looking;
 
 /// `GET /admin/{community}/agents`

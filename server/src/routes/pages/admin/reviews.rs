@@ -14,8 +14,8 @@ use super::super::super::admin::reviews::{Decision, decide as ask, resolution_of
 use super::super::super::admin::{ROWS, Repaired, next_cursor, reason_of};
 use super::super::super::caller::Claimant;
 use super::super::super::fault::Fault;
-use super::super::super::orders::moment;
 use super::super::super::problem;
+use super::super::super::shared::moment;
 use super::super::Reader;
 use super::payments::once_more;
 use super::{Looking, Name, pending, taken, words};

@@ -7,7 +7,7 @@ use types::{MicroUsd, Pool, ReservationId};
 
 use super::super::super::admin::{ROWS, next_cursor};
 use super::super::super::fault::Fault;
-use super::super::super::orders::moment;
+use super::super::super::shared::moment;
 use super::overview::{amount, pool_name};
 use super::{Asking, Looking, Narrowed, narrowed};
 
@@ -28,7 +28,7 @@ fn plain<'a>(asking: &'a Asking, name: &str) -> Option<&'a str> {
 
 fn choices(asking: &Asking) -> Vec<Choice> {
     let value = |name| plain(asking, name).unwrap_or_default().to_owned();
-    let reasons = app::admin::reasons();
+    let reasons = app::reason::choices();
     vec![
         Choice { name: "agent", label: "Agent", value: value("agent"), options: Vec::new() },
         Choice { name: "reason", label: "Why", value: value("reason"), options: reasons },

@@ -14,7 +14,7 @@ use types::Wallet;
 use super::super::super::App;
 use super::super::super::admin::{ROWS, next_cursor, reason_of};
 use super::super::super::fault::Fault;
-use super::super::super::orders::moment;
+use super::super::super::shared::moment;
 use super::super::Reader;
 use super::super::form::Form;
 use super::{Looking, Name, taken};
