@@ -10,7 +10,7 @@ use crate::model::{Bucket, Entry};
 
 /// The hash of `entry`, following `previous`.
 #[must_use]
-pub fn hash(previous: &[u8; 32], entry: &Entry, holder: Option<&str>) -> [u8; 32] {
+pub(crate) fn hash(previous: &[u8; 32], entry: &Entry, holder: Option<&str>) -> [u8; 32] {
     let mut previous_hex = String::with_capacity(64);
     push_hex(&mut previous_hex, previous);
     let mut text = String::with_capacity(448);
@@ -28,16 +28,6 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
 /// Appends the whole line, its own hash included, as an export carries it.
 pub(crate) fn push_whole(text: &mut String, entry: &Entry, holder: Option<&str>, previous: &[u8; 32]) {
     push_line(text, entry, holder, &hex(previous), Some(&hex(&entry.hash)));
-}
-
-/// The canonical line without `hash`.
-#[must_use]
-pub fn canonical(entry: &Entry, holder: Option<&str>, previous: &[u8; 32]) -> String {
-    let mut previous_hex = String::with_capacity(64);
-    push_hex(&mut previous_hex, previous);
-    let mut text = String::with_capacity(384);
-    push_line(&mut text, entry, holder, &previous_hex, None);
-    text
 }
 
 fn push_line(

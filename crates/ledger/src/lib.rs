@@ -38,7 +38,6 @@ use tokio::task::JoinHandle;
 use types::Clock;
 
 pub use accounts::{open_account, open_book, set_account_cap, set_community_cap};
-pub use audit_line::{canonical as canonical_audit_line, hash as audit_hash};
 pub use check::{Difference, check_community, check_everything};
 pub use grant::{grant, grant_lot};
 pub use guard::{Checker, Pass};

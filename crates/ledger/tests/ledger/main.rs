@@ -4,6 +4,10 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../replay/model.rs"]
+mod model;
+#[path = "../replay/translate.rs"]
+mod translate;
 
 mod checker;
 mod dropped;

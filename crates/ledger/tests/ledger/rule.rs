@@ -15,6 +15,8 @@ use uuid::Uuid;
 
 use crate::common::{self, key};
 
+mod modelled;
+
 const START: OffsetDateTime = time::macros::datetime!(2026-03-30 12:00 UTC);
 const MONTH: time::Date = time::macros::date!(2026 - 03 - 01);
 /// Fewer than the writer reads with an account at first, so that the rest is often asked for.

@@ -11,6 +11,7 @@ mod judge;
 mod model;
 mod oversell;
 mod run;
+mod translate;
 mod world;
 
 use ledger::Sabotage;
