@@ -48,8 +48,6 @@ impl Text {
     #[must_use]
     pub fn compare_units(&self, other: &Self) -> Ordering {
         match (&self.0, &other.0) {
-            // UTF-8 and UTF-16 order ASCII alike.
-            (Form::Plain(left), Form::Plain(right)) if left.is_ascii() && right.is_ascii() => left.cmp(right),
             (Form::Plain(left), Form::Plain(right)) => left.encode_utf16().cmp(right.encode_utf16()),
             (Form::Plain(left), Form::Units(right)) => left.encode_utf16().cmp(right.iter().copied()),
             (Form::Units(left), Form::Plain(right)) => left.iter().copied().cmp(right.encode_utf16()),
@@ -113,5 +111,21 @@ fn print_escape(unit: u16, out: &mut String) {
         let digit =
             char::from_digit(u32::from(unit >> shift & 0xf), 16).expect("four bits are one hex digit");
         out.push(digit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_array_index_is_one_less_than_the_largest_length() {
+        let index = |text: &str| Text(Form::Plain(text.to_owned())).array_index();
+        assert_eq!(index("0"), Some(0));
+        assert_eq!(index("10"), Some(10));
+        assert_eq!(index("4294967294"), Some(u32::MAX - 1));
+        for key in ["4294967295", "4294967296", "01", "00", "-1", "1x", ""] {
+            assert_eq!(index(key), None, "{key}");
+        }
     }
 }
