@@ -184,9 +184,7 @@ fn settle(
     }
     consume_lots(state, key, from_hold + from_available)?;
 
-    if set_aside > 0 {
-        count_held(state, key, hold.cap_month, -set_aside);
-    }
+    count_held(state, key, hold.cap_month, -set_aside);
     count_spent(state, key, hold.cap_month, charge.amount);
     let reference = Some(id.0);
     let line =
@@ -351,7 +349,6 @@ fn expire_due(state: &mut State, now: OffsetDateTime, key: AccountKey) -> Result
         };
         move_money(state, now, key, line);
     }
-    forget_closed_lots(state, key);
     Ok(due.iter().map(|(_, amount)| amount).sum())
 }
 
@@ -374,7 +371,8 @@ fn repay(state: &mut State, now: OffsetDateTime, key: AccountKey) -> Result<(), 
     Ok(())
 }
 
-/// Takes `amount` out of the open lots, earliest expiry first.
+/// Takes `amount` out of the open lots, earliest expiry first. What reaches zero stays in the list to be written; nothing
+/// remains in it to be taken.
 fn consume_lots(state: &mut State, key: AccountKey, amount: i64) -> Result<(), NeedLots> {
     let account_state = state.accounts.get_mut(&key).expect("checked by apply");
     let (mut left, horizon) = (amount, account_state.horizon);
@@ -393,7 +391,6 @@ fn consume_lots(state: &mut State, key: AccountKey, amount: i64) -> Result<(), N
         // Lots sum to available + held, so with all of them read this cannot happen; with a part, read the rest.
         return Err(NeedLots(key));
     }
-    forget_closed_lots(state, key);
     Ok(())
 }
 
@@ -407,13 +404,6 @@ fn mark_reversed(state: &mut State, key: AccountKey, id: types::LotId, taken: i6
         lot.reversed = amount; // closed: nothing of it remains to be taken
         account_state.insert_lot(LotState { lot, write: Write::Update });
     }
-}
-
-/// Lots that reached zero stay in the list to be written; consuming skips them because nothing remains in them.
-/// They are dropped only when there is nothing to write, so that long batches do not walk over the dead.
-fn forget_closed_lots(state: &mut State, key: AccountKey) {
-    let account_state = state.accounts.get_mut(&key).expect("checked by apply");
-    account_state.lots.retain(|entry| entry.lot.remaining > 0 || entry.write != Write::Nothing);
 }
 
 /// One movement before it has its numbers.

@@ -319,6 +319,41 @@ fn what_expired_unspent_is_never_owed() {
     assert_eq!(run(&[&expire, &reverse, &reverse]), other_lot_is_whole, "twice is once");
 }
 
+/// Lots that were read at first serve as far as they reach; what a batch mints behind them waits for those between.
+#[test]
+fn lots_that_were_not_read_come_before_those_that_are_new() {
+    let (key, hold_id) = (key(1, 1), ReservationId(Uuid::from_u128(9)));
+    let mint = |lot: i64| Op::Mint {
+        key,
+        id: LotId(Uuid::from_u128(u128::try_from(lot).unwrap())),
+        source: Source::Purchase,
+        amount: 100,
+        expires_at: START + Duration::days(lot),
+    };
+    let mut tables = Tables::new();
+    for op in [mint(1), mint(2), mint(3), common::hold(key, hold_id.0, 300)] {
+        let (state, verdicts) = tables.decide(std::slice::from_ref(&op), START, LOTS_AT_FIRST);
+        assert!(verdicts[0].is_ok(), "{op:?}: {verdicts:?}");
+        tables.write(state);
+    }
+    for (charged, needs_more) in
+        [(1, false), (100, false), (150, false), (200, false), (201, true), (300, true)]
+    {
+        let ops = [mint(4), common::settle(key, hold_id.0, charged)];
+        let mut few = tables.read(&ops, LOTS_AT_FIRST, &[]);
+        assert_eq!(rule::apply(&mut few, START, &ops[0]), Ok(Ok(Answer::Minted)));
+        let settled = rule::apply(&mut few, START, &ops[1]);
+        assert_eq!(settled.is_err(), needs_more, "{charged}: {settled:?}");
+        let (state, _) = tables.decide(&ops, START, LOTS_AT_FIRST);
+        let last = state.accounts[&key].lots.iter().find(|lot| lot.lot.id == LotId(Uuid::from_u128(4)));
+        assert_eq!(
+            last.map(|lot| lot.lot.remaining),
+            Some(100),
+            "{charged}: the new one is the last to be used"
+        );
+    }
+}
+
 #[test]
 fn nothing_new_is_minted_while_minting_is_stopped() {
     let op = Op::Mint {
