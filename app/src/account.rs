@@ -359,6 +359,6 @@ mod tests {
                 && page.contains("value=\"all\"")
         );
         assert_eq!(page.matches("this one").count(), 1);
-        assert!(page.contains("href=\"/admin/demo\"") && page.contains("As of 14:05 UTC"));
+        assert!(page.contains("href=\"/admin/demo\"") && page.contains(">2026-01-31 14:05</time>"));
     }
 }

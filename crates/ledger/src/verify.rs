@@ -17,7 +17,7 @@ use crate::audit::seal::{self, Closing, Opening};
 use crate::audit_line::hex;
 
 /// The longest line that is read, in bytes. A line has some 500; only a wallet's name could make it longer.
-pub const LINE_AT_MOST: usize = 64 * 1024;
+pub const LINE_AT_MOST: usize = 65_536;
 
 /// What to hold the file against.
 #[derive(Clone, Debug, Default)]

@@ -38,7 +38,7 @@ export async function run({ base, open, signIn, axe, check, expectTrouble, shot 
   await converse({ open, signIn });
   for (const way of ways) await look({ axe, check, shot, ...way, path: "/admin/demo", state: "full" });
   await page.goto("/admin");
-  await axe(page, "the list");
+  await axe.everywhere(page, "the list");
   await page.getByRole("link", { name: "The Lantern Street demo" }).click();
   await page.waitForURL("**/admin/demo");
   const from = await page.locator("#from").inputValue();
@@ -63,9 +63,9 @@ export async function run({ base, open, signIn, axe, check, expectTrouble, shot 
   await page.waitForURL(/pool=cheap/);
   check.equal(await page.locator("#pool").inputValue(), "cheap", "the filter is kept");
   await page.goto("/admin/demo?from=2020-01-01&to=2020-01-02");
-  await axe(page, "narrowed to nothing");
+  await axe.everywhere(page, "narrowed to nothing");
   await page.goto("/admin/demo?from=yesterday");
-  await axe(page, "a filter that cannot be right");
+  await axe.everywhere(page, "a filter that cannot be right");
   check((await page.getByRole("alert").innerText()).includes("The filter was left out in part"), "a wrong filter is told");
 
   // Nobody else's, and all of it reads without JavaScript.
@@ -82,5 +82,5 @@ export async function run({ base, open, signIn, axe, check, expectTrouble, shot 
     const reply = await stranger.goto(own.path + tab);
     check.equal(reply.status(), 404, `${tab} of somebody else's community`);
   }
-  await axe(stranger, "refused");
+  await axe.everywhere(stranger, "refused");
 }

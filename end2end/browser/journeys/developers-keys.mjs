@@ -9,7 +9,7 @@ export async function run({ open, axe, check, api, signIn, expectTrouble, shot }
   const page = await open({ wallet: 0 });
   await page.goto("/developers/account");
   await page.getByRole("link", { name: "Sign in with a wallet" }).waitFor();
-  await axe(page, "the account of nobody");
+  await axe.everywhere(page, "the account of nobody");
   await signIn(page, 0);
   await page.goto("/developers/account");
   await page.getByText("has not signed up as a developer").waitFor();
@@ -55,7 +55,7 @@ export async function run({ open, axe, check, api, signIn, expectTrouble, shot }
   const third = await rotate("laptop", "3600");
   await page.getByText(/The old key .* works until/).waitFor();
   check.equal([await ask(second), await ask(third)], [200, 200], "in the overlap both keys ask");
-  await axe(page, "a rotated key");
+  await axe.everywhere(page, "a rotated key");
   const fourth = await rotate("laptop", "0");
   await page.getByText("has stopped working").waitFor();
   check.equal([await ask(third), await ask(fourth)], [401, 200], "after it the old key is refused");
@@ -63,7 +63,7 @@ export async function run({ open, axe, check, api, signIn, expectTrouble, shot }
   // Revoked, with a tick.
   await page.goto("/developers/account");
   await page.locator("tr", { hasText: "laptop" }).filter({ hasText: "active" }).getByRole("link", { name: /Rotate or revoke/ }).click();
-  await axe(page, "a key's page");
+  await axe.everywhere(page, "a key's page");
   await shot(page, "key");
   await page.getByLabel("Yes, revoke this key").check();
   await page.getByRole("button", { name: "Revoke the key" }).click();
@@ -90,7 +90,7 @@ export async function run({ open, axe, check, api, signIn, expectTrouble, shot }
   check.equal(list.requests.length, rows, "and so has the API");
   await page.goto("/developers/requests?from=yesterday");
   await page.getByRole("alert").waitFor();
-  await axe(page, "the log with a filter that cannot be right");
+  await axe.everywhere(page, "the log with a filter that cannot be right");
 
   await inEachLook(open, (look) => signIn(look, 0), async (look, how) => {
     for (const path of ["/developers/account", "/developers/requests"]) {

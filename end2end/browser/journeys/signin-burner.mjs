@@ -8,7 +8,7 @@ export async function run({ base, open, axe, check, shot }) {
     await page.goto("/signin?return=/account");
     const wallet = page.getByRole("button", { name });
     await wallet.waitFor();
-    await axe(page, "wallets for trying");
+    await axe.everywhere(page, "wallets for trying");
     await shot(page, "wallets");
     await wallet.click();
     await page.waitForURL(`${base}/account`);

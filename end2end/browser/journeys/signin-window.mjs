@@ -42,7 +42,7 @@ export async function run({ base, open, axe, check, expectTrouble, shot }) {
   const window = await opened(chat, "/signin?mode=popup", "popup,width=440,height=640");
   await window.getByRole("button", { name: "Harbour Wallet" }).waitFor();
   check((await window.locator("main").innerText()).includes("shop.example"), "the window says who asks");
-  await axe(window, "the window");
+  await axe.everywhere(window, "the window");
   await check.fits(window, "the window");
   await shot(window, "asks");
   const closed = window.waitForEvent("close");
@@ -63,7 +63,7 @@ export async function run({ base, open, axe, check, expectTrouble, shot }) {
   check.equal((await redeem(chat, code)).status, 404, "the code before anybody agreed");
   const agree = cut.getByRole("button", { name: /^Continue as 0x/ });
   await agree.waitFor();
-  await axe(cut, "the window of somebody");
+  await axe.everywhere(cut, "the window of somebody");
   await shot(cut, "asks-again");
   await agree.click();
   await chat.waitForFunction(async (code) => {
@@ -76,7 +76,7 @@ export async function run({ base, open, axe, check, expectTrouble, shot }) {
   const declined = await opened(chat, `/signin?mode=popup&challenge=${hash(refused)}`, "popup,noopener,width=440,height=640");
   await declined.getByRole("link", { name: /^No/ }).click();
   await declined.getByRole("heading", { name: "Nothing was handed over" }).waitFor();
-  await axe(declined, "the window after a no");
+  await axe.everywhere(declined, "the window after a no");
   await shot(declined, "declined");
   check.equal((await redeem(chat, refused)).status, 404, "the code that was declined");
 
@@ -94,7 +94,7 @@ export async function run({ base, open, axe, check, expectTrouble, shot }) {
     const asked = await opened(elsewhere, `${base}/signin?mode=popup&challenge=${hash(lured)}`, "popup,width=440,height=640");
     await asked.getByRole("heading", { name: "Nothing was asked for" }).waitFor();
     check.equal(await asked.locator("[data-freeside]").count(), 0, "places to sign on a stranger's errand");
-    await axe(asked, "the window of a stranger");
+    await axe.everywhere(asked, "the window of a stranger");
     await shot(asked, "stranger");
     check.equal((await redeem(chat, lured)).status, 404, "the stranger's code");
     // Without a code of its own it may open the window, and hears nothing of it.

@@ -1,5 +1,4 @@
 // Moments in the reader's own zone: by a press on the zone's name, kept by the browser, and taken back the same way.
-import { axe } from "../lib/axe.mjs";
 
 export const title = "times turn into the reader's own zone, stay there, and turn back";
 
@@ -15,7 +14,7 @@ async function moments(page, ahead) {
   });
 }
 
-export async function run({ open, signIn, check }) {
+export async function run({ open, signIn, axe, check }) {
   const page = await open({ timezoneId: ZONE });
   await signIn(page, 0);
   const are = async (ahead, text) => {
@@ -30,7 +29,7 @@ export async function run({ open, signIn, check }) {
   await page.keyboard.press("Enter");
   await page.getByRole("button", { name: ZONE }).first().waitFor();
   await are(AHEAD_MS, "the reader's own");
-  await axe(page, "times in the reader's own zone");
+  await axe.everywhere(page, "times in the reader's own zone");
 
   // Elsewhere and later, too.
   await page.goto("/admin/demo");

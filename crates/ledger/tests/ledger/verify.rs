@@ -64,42 +64,54 @@ fn any_damage_to_one_line_of_a_hundred_thousand_is_found_where_it_is() {
     let rounds = if std::env::var_os("FREESIDE_TEST_LONG").is_some() { 300 } else { 3 };
     let mut positions: Vec<usize> = vec![0, 1, 2, LINES / 2, LINES - 1, LINES, LINES + 1];
     positions.extend((0..rounds).map(|_| random.random_range(0..lines.len())));
+    damage(&mut lines, positions, &mut random);
+}
+
+#[test]
+fn damage_to_each_line_of_a_small_file_is_found_where_it_is() {
+    let mut lines = chain(7, 1, [0; 32]);
+    let (positions, mut random) = ((0..lines.len()).collect(), StdRng::seed_from_u64(12));
+    damage(&mut lines, positions, &mut random);
+}
+
+/// Every kind of damage to each of these lines is found, and found there.
+fn damage(lines: &mut Vec<Vec<u8>>, positions: Vec<usize>, random: &mut StdRng) {
     for position in positions {
         let number = position as u64 + 1;
         // Flipped: one bit, anywhere in the line.
         let kept = lines[position].clone();
         let (at, bit) = (random.random_range(0..kept.len()), random.random_range(0..8));
         lines[position][at] ^= 1 << bit;
-        let fault = broken(&lines, "flipped");
+        let fault = broken(lines, "flipped");
         assert_eq!(fault.line, number, "byte {at}, bit {bit}: {fault:?}");
         lines[position] = kept;
 
         // Dropped: what comes next does not follow.
         let kept = lines.remove(position);
-        assert_eq!(broken(&lines, "dropped").line, number);
+        assert_eq!(broken(lines, "dropped").line, number);
         lines.insert(position, kept);
 
         // Repeated: the second of the two does not follow.
         let kept = lines[position].clone();
         lines.insert(position, kept);
-        assert_eq!(broken(&lines, "repeated").line, number + 1);
+        assert_eq!(broken(lines, "repeated").line, number + 1);
         lines.remove(position);
 
         // Moved to another place: what took its place does not follow, or it does not follow there.
-        let other = (position + 1 + random.random_range(0..LINES)) % lines.len();
+        let other = (position + 1 + random.random_range(0..lines.len() - 1)) % lines.len();
         if other != position {
             lines.swap(position, other);
-            assert_eq!(broken(&lines, "reordered").line, position.min(other) as u64 + 1);
+            assert_eq!(broken(lines, "reordered").line, position.min(other) as u64 + 1);
             lines.swap(position, other);
         }
         // Emptied, and cut in half.
         let kept = std::mem::take(&mut lines[position]);
-        assert_eq!(broken(&lines, "emptied").line, number);
+        assert_eq!(broken(lines, "emptied").line, number);
         lines[position] = kept[..kept.len() / 2].to_vec();
-        assert_eq!(broken(&lines, "cut").line, number);
+        assert_eq!(broken(lines, "cut").line, number);
         lines[position] = kept;
     }
-    prove(&lines, &Options::default()).unwrap();
+    prove(lines, &Options::default()).unwrap();
 }
 
 #[test]
@@ -139,6 +151,15 @@ fn a_forger_who_hashes_anew_is_found_by_the_seal_and_by_a_saved_head() {
     let previous = hash_of(&kept[50]);
     let later = chain(30, 51, previous);
     assert_eq!(prove(&later, &since(&head)).unwrap().since, Some(50));
+
+    // The same community's head serves, another's is told apart.
+    let of = |community: &str| Head { community_id: Some(community.to_owned()), ..head.clone() };
+    assert_eq!(prove(&longer, &since(&of("1"))).unwrap().since, Some(50));
+    let Err(VerifyError::Broken(fault)) = prove(&longer, &since(&of("2"))) else { panic!("another's head") };
+    assert!(fault.line == 1 && fault.what.contains("another community"), "{fault:?}");
+    // A head is read from the last line of an export, whatever empty lines follow it.
+    let export = String::from_utf8(kept.join(&b'\n')).unwrap();
+    assert_eq!(Head::parse(&format!("{export}\n \n\n")), Ok(head.clone()));
 
     // Another past: whole in itself, and sealed by the real key, but not what was saved.
     let forged = chain(80, 1, [3; 32]);
@@ -183,6 +204,8 @@ fn foreign_files_are_refused_in_words() {
     assert!(word(&[0xff, 0xfe, 0x00]).1.contains("UTF-8"));
     let endless = vec![b'{'; LINE_AT_MOST * 3];
     assert!(word(&endless).1.contains("longer than"));
+    assert!(word(&endless[..LINE_AT_MOST + 1]).1.contains("longer than"));
+    assert!(word(&endless[..LINE_AT_MOST]).1.contains("not the opening line"));
     let mut lines = chain(2, 1, [0; 32]);
     lines[1] = endless;
     let fault = broken(&lines, "an endless line");
@@ -192,7 +215,8 @@ fn foreign_files_are_refused_in_words() {
     assert_eq!(word(&windows).0, 1);
     let mut more = chain(2, 1, [0; 32]);
     more.push(b"one more".to_vec());
-    assert!(word(&more.join(&b'\n')).1.contains("after the closing line"));
+    let (line, what) = word(&more.join(&b'\n'));
+    assert!(line == 5 && what.contains("after the closing line"), "{line}: {what}");
 
     for bad in ["", "{}", "{\"keys\":[]}", "{\"keys\":[{\"kty\":\"RSA\"}]}", "[]"] {
         assert!(KeySet::parse(bad.as_bytes()).is_err(), "{bad}");
