@@ -7,6 +7,7 @@
 mod keys;
 mod line;
 
+use std::cmp::Ordering;
 use std::io::{self, BufRead};
 
 pub use keys::{JWKS_AT_MOST, KeySet};
@@ -254,10 +255,10 @@ impl Reading {
             differs(number, what, malformed.wanted, found)
         })?;
         if self.opening.chained && line.seq != self.seq + 1 {
-            let what = match line.seq {
-                seq if seq > self.seq + 1 => "lines are missing before this one",
-                seq if seq == self.seq => "this line stands here twice",
-                _ => "this line is out of its order",
+            let what = match line.seq.cmp(&self.seq) {
+                Ordering::Greater => "lines are missing before this one",
+                Ordering::Equal => "this line stands here twice",
+                Ordering::Less => "this line is out of its order",
             };
             return Err(differs(number, what, format!("seq {}", self.seq + 1), format!("seq {}", line.seq)));
         }

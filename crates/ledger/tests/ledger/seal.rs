@@ -63,26 +63,64 @@ fn hex(bytes: &[u8]) -> String {
 
 /// A chained export of `count` lines from number `first` on, behind `previous`; one line of the file per entry.
 pub(crate) fn chain(count: usize, first: usize, previous: [u8; 32]) -> Vec<Vec<u8>> {
-    let mut head = hex(&previous);
+    let (opening, opening_hash) = opening("true", "null", first, &hex(&previous));
+    let (journal, hashes) = journal(count, first, &hex(&previous));
+    let head = hashes.last().cloned().unwrap_or_else(|| hex(&previous));
+    let closing = closing(count, &head, &opening_hash, first + count - 1);
+    [vec![opening], journal, vec![closing]].concat()
+}
+
+/// An export that was filtered by pool: those lines of a journal, in this order, with a running head of their own.
+pub(crate) fn filtered(numbers: &[usize]) -> Vec<Vec<u8>> {
+    let (opening, opening_hash) = opening("false", "\"cheap\"", 1, &hex(&[0; 32]));
+    let (journal, hashes) = journal(*numbers.iter().max().unwrap(), 1, &hex(&[0; 32]));
+    let fold = |head: String, number: &usize| sha256(&format!("{head}{}", hashes[number - 1]));
+    let head = numbers.iter().fold(opening_hash.clone(), fold);
+    let kept = numbers.iter().map(|number| journal[number - 1].clone()).collect();
+    let closing = closing(numbers.len(), &head, &opening_hash, *numbers.last().unwrap());
+    [vec![opening], kept, vec![closing]].concat()
+}
+
+/// An export of three lines whose last line says that it ends elsewhere, sealed all the same.
+pub(crate) fn closed_elsewhere(wrong_head: bool, to_seq: usize) -> Vec<Vec<u8>> {
+    let mut lines = chain(3, 1, [0; 32]);
+    let (_, opening_hash) = opening("true", "null", 1, &hex(&[0; 32]));
+    let (_, hashes) = journal(3, 1, &hex(&[0; 32]));
+    let head = if wrong_head { &hashes[1] } else { &hashes[2] };
+    lines[4] = closing(3, head, &opening_hash, to_seq);
+    lines
+}
+
+fn opening(chained: &str, pool: &str, first: usize, previous: &str) -> (Vec<u8>, String) {
     let opening = |hash: &str| {
         format!(
-            r#"{{"account_id":null,"chained":true,"community_id":"1","exported_at":"2026-03-30T12:00:00.000000Z","format":"freeside-audit/1","from":null,"from_seq":{first}{hash},"pool":null,"prev_hash":"{head}","to":null}}"#
+            r#"{{"account_id":null,"chained":{chained},"community_id":"1","exported_at":"2026-03-30T12:00:00.000000Z","format":"freeside-audit/1","from":null,"from_seq":{first}{hash},"pool":{pool},"prev_hash":"{previous}","to":null}}"#
         )
     };
-    let opening_hash = sha256(&opening(""));
-    let mut lines = vec![opening(&format!(r#","hash":"{opening_hash}""#)).into_bytes()];
-    for seq in first..first + count {
-        let (kind, before, after) = if seq % 2 == 1 { ("mint", 0, 40) } else { ("settle", 40, 0) };
-        let line = |hash: &str| {
-            format!(
-                r#"{{"amount_micro":"40","conservation_result":"ok",{hash}"operation_type":"{kind}","pool":"cheap","post_balance_micro":"{after}","pre_balance_micro":"{before}","prev_hash":"{head}","reservation_id":null,"seq":{seq},"timestamp":"2026-03-30T12:00:00.000000Z","user_wallet":"0xAbC0000000000000000000000000000000000001"}}"#
-            )
-        };
-        let hash = sha256(&format!("{head}{}", line("")));
-        lines.push(line(&format!(r#""hash":"{hash}","#)).into_bytes());
-        head = hash;
-    }
-    let to_seq = first + count - 1;
+    let hash = sha256(&opening(""));
+    (opening(&format!(r#","hash":"{hash}""#)).into_bytes(), hash)
+}
+
+/// Lines and their hashes.
+fn journal(count: usize, first: usize, previous: &str) -> (Vec<Vec<u8>>, Vec<String>) {
+    let mut head = previous.to_owned();
+    (first..first + count)
+        .map(|seq| {
+            let (kind, before, after) = if seq % 2 == 1 { ("mint", 0, 40) } else { ("settle", 40, 0) };
+            let line = |hash: &str| {
+                format!(
+                    r#"{{"amount_micro":"40","conservation_result":"ok",{hash}"operation_type":"{kind}","pool":"cheap","post_balance_micro":"{after}","pre_balance_micro":"{before}","prev_hash":"{head}","reservation_id":null,"seq":{seq},"timestamp":"2026-03-30T12:00:00.000000Z","user_wallet":"0xAbC0000000000000000000000000000000000001"}}"#
+                )
+            };
+            let hash = sha256(&format!("{head}{}", line("")));
+            let whole = line(&format!(r#""hash":"{hash}","#)).into_bytes();
+            head.clone_from(&hash);
+            (whole, hash)
+        })
+        .unzip()
+}
+
+fn closing(count: usize, head: &str, opening_hash: &str, to_seq: usize) -> Vec<u8> {
     let closing = |hash: &str, signature: &str| {
         format!(
             r#"{{"count":{count}{hash},"head_hash":"{head}","kid":"{KID}","opening_hash":"{opening_hash}"{signature},"to_seq":{to_seq}}}"#
@@ -94,6 +132,5 @@ pub(crate) fn chain(count: usize, first: usize, previous: [u8; 32]) -> Vec<Vec<u
     let signature = URL_SAFE_NO_PAD.encode(sign(signed.as_bytes()));
     let signature = format!(r#","signature":"{header}..{signature}""#);
     let hash = sha256(&closing("", &signature));
-    lines.push(closing(&format!(r#","hash":"{hash}""#), &signature).into_bytes());
-    lines
+    closing(&format!(r#","hash":"{hash}""#), &signature).into_bytes()
 }
