@@ -9,9 +9,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
-/// The root of the repository.
+/// The root of the repository that runs: copies of one may share a target folder, and with it this program.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies one folder below the root").to_owned()
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).to_owned();
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map_or(built, PathBuf::from);
+    package.parent().expect("xtask lies one folder below the root").to_owned()
 }
 
 /// The user's cache folder for this project: tools, environments and databases that outlive a `cargo clean`.

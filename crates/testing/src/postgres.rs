@@ -38,7 +38,7 @@ const POOL_WAIT: Duration = Duration::from_mins(1);
 
 /// The migrations of the repository.
 pub fn migrations() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../migrations")
+    crate::repository().join("migrations")
 }
 
 /// A database of one test. Dropped with it, in the background.

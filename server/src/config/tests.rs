@@ -385,8 +385,7 @@ fn processes_that_start_together_share_one_set_of_secrets() {
 
 #[test]
 fn the_committed_template_is_up_to_date() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../.env.example");
-    let committed = fs::read_to_string(path).unwrap_or_default();
+    let committed = fs::read_to_string(testing::repository().join(".env.example")).unwrap_or_default();
     assert!(committed == env_template(), "write it anew: freeside config env-template > .env.example");
 }
 

@@ -61,7 +61,7 @@ journeys! {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../end2end/browser")
+    testing::repository().join("end2end/browser")
 }
 
 async fn journey(name: &str) {

@@ -11,7 +11,7 @@ use tokio::process::Command;
 use crate::world::{PLENTY, World};
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../end2end/sdk")
+    testing::repository().join("end2end/sdk")
 }
 
 /// Runs it to its end and shows what it said; fails when it does.

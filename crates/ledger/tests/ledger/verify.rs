@@ -252,7 +252,7 @@ fn foreign_files_are_refused_in_words() {
     assert!(word(&[0xff, 0xfe, 0x00]).1.contains("UTF-8"));
     let endless = vec![b'{'; LINE_AT_MOST * 3];
     assert!(word(&endless).1.contains("longer than"));
-    assert!(word(&endless[..LINE_AT_MOST + 1]).1.contains("longer than"));
+    assert!(word(&endless[..=LINE_AT_MOST]).1.contains("longer than"));
     assert!(word(&endless[..LINE_AT_MOST]).1.contains("not the opening line"));
     let mut lines = chain(2, 1, [0; 32]);
     lines[1] = endless;
