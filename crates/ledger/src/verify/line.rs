@@ -310,6 +310,24 @@ mod tests {
         assert_eq!(fault.column, text.find("pool").unwrap() + 3);
     }
 
+    /// At the byte itself, or at the beginning of the word or the string that it is in or ends.
+    #[test]
+    fn a_fault_says_where_it_is() {
+        let text = line(&mut settle(40, 100), Some("0xAb"), &[9; 32]);
+        let within = |value: &str| {
+            let start = text.find(value).expect("it is there");
+            (start, start + value.len())
+        };
+        let whole = [within("settle\""), within("reasoning\""), within("\"0xAb\"")];
+        for at in 0..text.len() {
+            let changed = format!("{}\u{1}{}", &text[..at], &text[at + 1..]);
+            let begins =
+                whole.iter().find(|(start, end)| (*start..*end).contains(&at)).map(|(start, _)| *start);
+            let fault = Line::read(&changed).unwrap_err();
+            assert_eq!(fault.column, begins.unwrap_or(at) + 1, "byte {at}: {changed}");
+        }
+    }
+
     #[test]
     fn balances_must_fit_the_operation() {
         for (kind, change) in [
