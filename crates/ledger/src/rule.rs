@@ -130,8 +130,9 @@ fn may_hold(state: &mut State, now: OffsetDateTime, key: AccountKey, amount: i64
     for cap in [&book.cap, &account.cap] {
         let (held, spent) = if cap.month == month { (cap.held, cap.spent) } else { (0, 0) };
         let used = held.saturating_add(spent);
+        // Wider than the columns: a sum that stops at their end would fit the largest limit.
         if let Some(limit) = cap.limit
-            && used.saturating_add(amount) > limit
+            && i128::from(used) + i128::from(amount) > i128::from(limit)
         {
             return Err(Refusal::OverCap { limit, used });
         }

@@ -354,6 +354,31 @@ fn lots_that_were_not_read_come_before_those_that_are_new() {
     }
 }
 
+/// The table keeps microseconds; what a caller says beyond them is no other word.
+#[test]
+fn a_grants_end_is_its_granters_word_to_the_microsecond() {
+    let mint = |source, expires_at| Op::Mint {
+        key: key(1, 1),
+        id: LotId(Uuid::from_u128(1)),
+        source,
+        amount: 5,
+        expires_at,
+    };
+    let twice = |source, later: Duration| {
+        let mut tables = Tables::new();
+        let (state, _) = tables.decide(&[mint(source, START)], START - Duration::days(1), LOTS_AT_FIRST);
+        tables.write(state);
+        let again = [mint(source, START + later)];
+        tables.decide(&again, START - Duration::days(1), LOTS_AT_FIRST).1.remove(0)
+    };
+    let conflict = Err(ledger::Refusal::Conflict);
+    assert_eq!(twice(Source::Grant, Duration::nanoseconds(999)), Ok(Answer::Minted));
+    assert_eq!(twice(Source::Grant, Duration::microseconds(1)), conflict);
+    assert_eq!(twice(Source::Grant, Duration::days(1)), conflict);
+    // A purchase that comes again brings its own clock, and keeps the first end.
+    assert_eq!(twice(Source::Purchase, Duration::days(1)), Ok(Answer::Minted));
+}
+
 #[test]
 fn nothing_new_is_minted_while_minting_is_stopped() {
     let op = Op::Mint {

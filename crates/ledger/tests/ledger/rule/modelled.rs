@@ -186,6 +186,10 @@ fn ended(state: HoldState) -> End {
     }
 }
 
+fn cases() -> u32 {
+    if std::env::var_os("FREESIDE_TEST_LONG").is_some() { 50_000 } else { 1_000 }
+}
+
 fn side_by_side(steps: Vec<(i64, Step)>) {
     let (mut both, mut now) = (Both::new(), START);
     for (hours, step) in steps {
@@ -197,7 +201,7 @@ fn side_by_side(steps: Vec<(i64, Step)>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_answer_row_and_line_is_the_models(steps in prop::collection::vec((0..12_i64, step()), 1..80)) {
