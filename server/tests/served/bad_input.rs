@@ -250,6 +250,11 @@ async fn clients_that_never_read_cost_little_memory_and_pay_for_what_was_deliver
     let provider = Provider::start().await;
     let served = world.launch().catalog(&provider.catalog()).start().await;
     let client = payer.at(&served);
+    // What the first request of a process costs is nobody's deafness: code that is paged in, pools, caches.
+    let hand = provider.expect("A first one.");
+    hand.chunk();
+    hand.end(5, 1);
+    assert_eq!(client.ask(&question("A first one.", 50)).await.status, 200);
     let before = served.resident_kib();
     let mut deaf = Vec::new();
     for _ in 0..CLIENTS {
