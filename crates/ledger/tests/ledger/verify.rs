@@ -265,6 +265,9 @@ fn foreign_files_are_refused_in_words() {
     more.push(b"one more".to_vec());
     let (line, what) = word(&more.join(&b'\n'));
     assert!(line == 5 && what.contains("after the closing line"), "{line}: {what}");
+    more[4] = vec![b'x'; LINE_AT_MOST * 2];
+    let (line, what) = word(&more.join(&b'\n'));
+    assert!(line == 5 && what.contains("longer than"), "{line}: {what}");
 
     for bad in ["", "{}", "{\"keys\":[]}", "{\"keys\":[{\"kty\":\"RSA\"}]}", "[]"] {
         assert!(KeySet::parse(bad.as_bytes()).is_err(), "{bad}");
