@@ -17,6 +17,6 @@ check.equal = (seen, wanted, text) => {
  */
 check.fits = async (page, text) => {
   const [wide, inner] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
-  const room = page.viewportSize?.().width ?? inner;
+  const room = page.viewportSize?.()?.width ?? inner;
   check(wide <= room, `${text} fits: it is ${wide} px wide in ${room}`);
 };
