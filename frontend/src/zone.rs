@@ -23,18 +23,22 @@ pub(crate) fn wake(root: &Element) {
         for (name, value) in [("type", "button"), ("class", "zone"), ("data-zone", "")] {
             let _ = button.set_attribute(name, value);
         }
-        page::on(&button, "click", turn);
+        let pressed = button.clone();
+        page::on(&button, "click", move || turn(&pressed));
         let _ = place.replace_with_with_node_1(&button);
     }
     show(root, &own, is_local());
 }
 
-fn turn() {
-    let Some(storage) = storage() else { return };
-    let _ = if is_local() { storage.remove_item(KEPT) } else { storage.set_item(KEPT, LOCAL) };
-    if let (Some(root), Some(own)) = (page::document().and_then(|page| page.document_element()), own()) {
-        show(&root, &own, is_local());
+/// Turns to the zone that is not shown. A browser that remembers nothing turns this page all the same.
+fn turn(pressed: &Element) {
+    let Some(root) = page::document().and_then(|page| page.document_element()) else { return };
+    let Some(own) = own() else { return };
+    let is_local = pressed.text_content().as_deref() == Some(words::UTC);
+    if let Some(storage) = storage() {
+        let _ = if is_local { storage.set_item(KEPT, LOCAL) } else { storage.remove_item(KEPT) };
     }
+    show(&root, &own, is_local);
 }
 
 fn show(root: &Element, own: &str, is_local: bool) {
