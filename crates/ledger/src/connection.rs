@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use time::OffsetDateTime;
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row, Statement as Prepared};
@@ -34,7 +35,8 @@ const OPTIONS: &str = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=o
 /// Why a batch was not done.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The connection is gone. If it went at the commit, the outcome is unknown: run the same batch again.
+    /// The connection is gone, or the database behind it cannot write now. If it went at the commit, the outcome is
+    /// unknown: run the same batch again, over a new connection.
     Lost,
     /// Somebody holds a lock.
     LockTimeout,
@@ -60,6 +62,10 @@ impl From<tokio_postgres::Error> for Failure {
                 &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Self::Lost,
                 // Class 57: the server is going away or somebody ended this session. 08: the connection broke.
                 code if code.code().starts_with("57P") || code.code().starts_with("08") => Self::Lost,
+                // Class 53: no room on the disk, no memory. 58: the disk does not answer. 25006: this server has become
+                // a replica. None is the batch's fault, and each ends: what was delivered is charged then.
+                code if code.code().starts_with("53") || code.code().starts_with("58") => Self::Lost,
+                &SqlState::READ_ONLY_SQL_TRANSACTION => Self::Lost,
                 _ => Self::Refused(error),
             },
         }
@@ -84,6 +90,8 @@ impl Connection {
         config
             .options(format!("{OPTIONS} -c lock_timeout={lock_timeout_ms}"))
             .application_name("freeside ledger");
+        // After a failover a name may still lead to a server that only reads.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }

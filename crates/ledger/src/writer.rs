@@ -38,7 +38,7 @@ pub(crate) const HOLD_DEADLINE: Duration = Duration::from_secs(5);
 const SLOW_AT_MOST: usize = 1_024;
 /// The slow lane rests this long after it found an account locked, so that the others get at the book.
 const SLOW_PAUSE: Duration = Duration::from_millis(200);
-/// Pause before another try to connect, at first and at most.
+/// Pause before another try after the database was lost, at first and at most.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// Why a submitted operation was not done.
@@ -122,6 +122,8 @@ pub(crate) struct Writer {
     observer: Option<Observer>,
     lock_timeout_ms: u32,
     connection: Option<Connection>,
+    /// Before the next try, should this one be lost as well.
+    pause: Duration,
     stuck: Stuck,
     slow: Option<mpsc::UnboundedSender<Job>>,
     /// Jobs in the slow lane.
@@ -139,6 +141,7 @@ impl Writer {
             observer: settings.observer.clone(),
             lock_timeout_ms: LOCK_TIMEOUT_MS,
             connection: None,
+            pause: RECONNECT.0,
             stuck: Stuck::default(),
             slow: None,
             in_slow_lane: Arc::default(),
@@ -185,6 +188,7 @@ impl Writer {
             observer: self.observer.clone(),
             lock_timeout_ms: SLOW_LOCK_TIMEOUT_MS,
             connection: None,
+            pause: RECONNECT.0,
             stuck: Arc::clone(&self.stuck),
             slow: None,
             in_slow_lane: Arc::clone(&self.in_slow_lane),
@@ -328,9 +332,18 @@ impl Writer {
         let began = Instant::now();
         let result = connection.apply(&clock, observer.as_ref(), ops).await;
         metrics::histogram!("ledger_transaction_seconds").record(began.elapsed().as_secs_f64());
+        if result.is_ok() {
+            self.pause = RECONNECT.0;
+        }
         if let Err(failure) = &result {
             tracing::warn!(?failure, operations = ops.len(), "a batch of the ledger failed");
             metrics::counter!("ledger_batch_failures_total").increment(1);
+        }
+        if matches!(result, Err(Failure::Lost)) {
+            // It may be open still, to a server that cannot write: the next one may be well.
+            self.connection = None;
+            tokio::time::sleep(self.pause).await;
+            self.pause = (self.pause * 2).min(RECONNECT.1);
         }
         result
     }

@@ -218,3 +218,41 @@ async fn who_comes_first_is_served_first() {
     }
     assert_eq!(served, order);
 }
+
+/// A database that takes no write, for one of the reasons that end by themselves: a full disk, a replica.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_cannot_write_a_settle_waits_and_charges_once() {
+    let (database, clock) = (TestDatabase::new().await, Clock::system());
+    let owner = database.owner_pool();
+    let account = key(1, 1);
+    open(&database.pool, &clock, account, 10_000).await;
+    let (ledger, _writers) = start(&database.url(), &clock);
+    sqlx::raw_sql(
+        "create function ail() returns trigger language plpgsql as
+           $$ begin raise exception 'it cannot write' using errcode = tg_argv[0]; end $$;",
+    )
+    .execute(&owner)
+    .await
+    .unwrap();
+    // A full disk, an I/O error, a server that only reads.
+    for code in ["53100", "58030", "25006"] {
+        let id = clock.uuid_v7();
+        ledger.submit(hold(account, id, 500)).await.unwrap();
+        let ail = format!("create trigger ail before update on account execute function ail('{code}')");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(ail)).execute(&owner).await.unwrap();
+        let settling = tokio::spawn({
+            let ledger = ledger.clone();
+            async move { ledger.submit(settle(account, id, 400)).await }
+        });
+        // A hold is refused when its time is over: by then the settle has been tried as well.
+        let refused = ledger.submit(hold(account, clock.uuid_v7(), 5)).await;
+        assert!(matches!(refused, Err(SubmitError::Overloaded)), "{code}: {refused:?}");
+        assert!(!settling.is_finished(), "{code}: it waits");
+        sqlx::raw_sql("drop trigger ail on account").execute(&owner).await.unwrap();
+        let settled = settling.await.unwrap();
+        assert!(matches!(settled, Ok(Answer::Settled { charged: 400, .. })), "{code}: {settled:?}");
+    }
+    audit(&database.pool).await;
+    let spent: i64 = sqlx::query_scalar("select spent from account").fetch_one(&database.pool).await.unwrap();
+    assert_eq!(spent, 1_200);
+}
