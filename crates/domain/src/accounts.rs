@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use identity::{ApiKey, KeyError, KeyKind, KeyLimits, KeyRequest, NewKey, Scope, Scopes};
+use identity::{ApiKey, KeyError, KeyKind, KeyLimits, KeyRequest, NewKey, Reach, Scope, Scopes};
 use ledger::{AccountKey, Source};
 use time::{Duration, OffsetDateTime};
 use types::{AccountId, CommunityId, Wallet};
@@ -143,6 +143,14 @@ pub struct Standing {
     pub limits: KeyLimits,
 }
 
+impl Standing {
+    /// How far this caller reaches.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        Reach { kind: self.kind, scopes: self.scopes, limits: self.limits }
+    }
+}
+
 impl From<&ApiKey> for Standing {
     fn from(key: &ApiKey) -> Self {
         let limits =
@@ -220,8 +228,10 @@ pub enum UpgradeError {
     Unexpected(#[from] anyhow::Error),
 }
 
-/// A live key for an account that has bought, or been granted, credits. The sandbox key keeps working.
-pub async fn upgrade(ctx: &Ctx, account: AccountKey) -> Result<NewKey, UpgradeError> {
+/// A live key for an account that has bought, or been granted, credits, with the scopes that its caller has. The sandbox
+/// key keeps working.
+pub async fn upgrade(ctx: &Ctx, caller: &Standing) -> Result<NewKey, UpgradeError> {
+    let account = caller.account;
     if !ctx.flags.is_on(Flag::ApiKeys) {
         return Err(UpgradeError::Off);
     }
@@ -229,7 +239,8 @@ pub async fn upgrade(ctx: &Ctx, account: AccountKey) -> Result<NewKey, UpgradeEr
         return Err(UpgradeError::NeedsCredit);
     }
     let request = key_request(account.community, account.account, "live", KeyKind::Live);
-    ctx.keys.create(request).await.map_err(UpgradeError::Key)
+    let scopes = request.scopes.common(caller.scopes);
+    ctx.keys.create(KeyRequest { scopes, ..request }).await.map_err(UpgradeError::Key)
 }
 
 /// Why there is no new key.

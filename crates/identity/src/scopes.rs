@@ -80,6 +80,12 @@ impl Scopes {
         self.0 & other.0 == other.0
     }
 
+    /// What both sets have.
+    #[must_use]
+    pub fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Whether the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use identity::keys::{BELIEVED_FOR, DEFAULT_OVERLAP, MAX_ACTIVE_KEYS, REFRESH_EVERY};
 use identity::{
-    ApiKey, KeyError, KeyKind, KeyLimits, KeyRefusal, KeyRequest, KeyRing, NewKey, Peppers, Scope, Scopes,
-    Secret,
+    ApiKey, KeyError, KeyKind, KeyLimits, KeyRefusal, KeyRequest, KeyRing, NewKey, Peppers, Reach, Scope,
+    Scopes, Secret,
 };
 use sqlx::PgPool;
 use testing::postgres::TestDatabase;
@@ -33,6 +33,12 @@ fn request() -> KeyRequest {
         scopes: Scopes::developer(),
         limits: KeyLimits::default_for(KeyKind::Sandbox),
     }
+}
+
+/// As far as the keys of [`request`] reach, and no further.
+fn reach() -> Reach {
+    let KeyRequest { kind, scopes, limits, .. } = request();
+    Reach { kind, scopes, limits }
 }
 
 struct House {
@@ -145,7 +151,7 @@ async fn unknown_wrong_revoked_and_expired_keys_get_one_answer() {
     let [good, other, revoked, rotated] =
         [house.key().await, house.key().await, house.key().await, house.key().await];
     house.ring.revoke(ACCOUNT, &revoked.key.public_id).await.expect("revoked");
-    house.ring.rotate(ACCOUNT, &rotated.key.public_id, Duration::ZERO).await.expect("rotated");
+    house.ring.rotate(ACCOUNT, &rotated.key.public_id, reach(), Duration::ZERO).await.expect("rotated");
     let (good, other) = (good.secret.reveal(), other.secret.reveal());
     let unknown = with_checksum(&format!("lf_test_aaaaaaaaaaaa{}", &good[20..53]));
     let wrong = with_checksum(&format!("{}{}", &good[..21], &other[21..53]));
@@ -278,9 +284,10 @@ async fn a_rotation_keeps_the_old_key_for_the_overlap_and_not_longer() {
     let other = house.other_process();
     let held = recognise(&other, &old).await.expect("the old key");
     house.clock.advance(Duration::seconds(1)); // lists are sorted by the time of making
-    let new = house.ring.rotate(ACCOUNT, &old.key.public_id, DEFAULT_OVERLAP).await.expect("rotated");
+    let new =
+        house.ring.rotate(ACCOUNT, &old.key.public_id, reach(), DEFAULT_OVERLAP).await.expect("rotated");
     assert_eq!((new.key.name.as_str(), new.key.scopes), ("laptop", Scopes::developer()));
-    let twice = house.ring.rotate(ACCOUNT, &old.key.public_id, DEFAULT_OVERLAP).await;
+    let twice = house.ring.rotate(ACCOUNT, &old.key.public_id, reach(), DEFAULT_OVERLAP).await;
     assert!(matches!(twice, Err(KeyError::AlreadyReplaced)));
     other.poll_changes().await.expect("the new end");
     house.clock.advance(DEFAULT_OVERLAP - Duration::seconds(1));
@@ -305,13 +312,41 @@ async fn an_overlap_of_nothing_cuts_at_once_and_bounds_are_kept() {
     let old = house.key().await;
     let held = recognise(&house.ring, &old).await.expect("a key");
     for overlap in [Duration::seconds(-1), Duration::days(7) + Duration::seconds(1)] {
-        let answer = house.ring.rotate(ACCOUNT, &old.key.public_id, overlap).await;
+        let answer = house.ring.rotate(ACCOUNT, &old.key.public_id, reach(), overlap).await;
         assert!(matches!(answer, Err(KeyError::BadOverlap)));
     }
-    house.ring.rotate(ACCOUNT, &old.key.public_id, Duration::ZERO).await.expect("rotated");
+    house.ring.rotate(ACCOUNT, &old.key.public_id, reach(), Duration::ZERO).await.expect("rotated");
     assert!(held.revoked.is_revoked());
-    let gone = house.ring.rotate(ACCOUNT, &old.key.public_id, Duration::ZERO).await;
+    let gone = house.ring.rotate(ACCOUNT, &old.key.public_id, reach(), Duration::ZERO).await;
     assert!(matches!(gone, Err(KeyError::NotFound)));
+}
+
+#[tokio::test]
+async fn nobody_rotates_a_key_that_may_do_more_than_they() {
+    let house = House::new().await;
+    let KeyLimits { requests_per_minute, tokens_per_day } = request().limits;
+    let beyond = [
+        KeyRequest { scopes: [Scope::Admin].into_iter().collect(), ..request() },
+        KeyRequest { kind: KeyKind::Live, ..request() },
+        KeyRequest {
+            limits: KeyLimits { requests_per_minute: requests_per_minute + 1, tokens_per_day },
+            ..request()
+        },
+        KeyRequest {
+            limits: KeyLimits { requests_per_minute, tokens_per_day: tokens_per_day + 1 },
+            ..request()
+        },
+    ];
+    for wish in beyond {
+        let key = house.ring.create(wish).await.expect("the operator makes it");
+        for overlap in [Duration::ZERO, DEFAULT_OVERLAP] {
+            let answer = house.ring.rotate(ACCOUNT, &key.key.public_id, reach(), overlap).await;
+            assert!(matches!(answer, Err(KeyError::Beyond)), "{answer:?}");
+        }
+        recognise(&house.ring, &key).await.expect("untouched");
+    }
+    let (key, all) = (house.key().await, Reach { kind: KeyKind::Live, ..reach() });
+    house.ring.rotate(ACCOUNT, &key.key.public_id, all, Duration::ZERO).await.expect("within reach");
 }
 
 #[tokio::test]
@@ -338,8 +373,11 @@ async fn of_fifty_creates_at_once_exactly_ten_win() {
         .expect("another account's room");
 
     let first = &made[0].key.public_id;
-    assert!(matches!(house.ring.rotate(ACCOUNT, first, DEFAULT_OVERLAP).await, Err(KeyError::TooMany)));
-    house.ring.rotate(ACCOUNT, first, Duration::ZERO).await.expect("no overlap needs no room");
+    assert!(matches!(
+        house.ring.rotate(ACCOUNT, first, reach(), DEFAULT_OVERLAP).await,
+        Err(KeyError::TooMany)
+    ));
+    house.ring.rotate(ACCOUNT, first, reach(), Duration::ZERO).await.expect("no overlap needs no room");
     assert!(matches!(house.ring.create(request()).await, Err(KeyError::TooMany)));
     house.ring.revoke(ACCOUNT, &made[1].key.public_id).await.expect("revoked");
     house.ring.create(request()).await.expect("room again");
@@ -352,7 +390,7 @@ async fn an_account_reaches_its_own_keys_only() {
     let made = house.key().await;
     let stranger = AccountId(8);
     assert!(matches!(house.ring.revoke(stranger, &made.key.public_id).await, Err(KeyError::NotFound)));
-    let rotated = house.ring.rotate(stranger, &made.key.public_id, DEFAULT_OVERLAP).await;
+    let rotated = house.ring.rotate(stranger, &made.key.public_id, reach(), DEFAULT_OVERLAP).await;
     assert!(matches!(rotated, Err(KeyError::NotFound)));
     assert!(matches!(house.ring.revoke(ACCOUNT, "no such id").await, Err(KeyError::NotFound)));
     assert_eq!(house.ring.list(stranger).await.expect("a list"), []);

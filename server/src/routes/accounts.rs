@@ -165,7 +165,7 @@ pub(crate) async fn upgrade(
         Ok(caller) => caller,
         Err(fault) => return problem::answer(fault, &asked),
     };
-    match domain::accounts::upgrade(&app.ctx, caller.account).await {
+    match domain::accounts::upgrade(&app.ctx, &caller).await {
         Ok(made) => shared::json_with(StatusCode::CREATED, HeaderMap::new(), &MadeKey::from(made)),
         Err(UpgradeError::NeedsCredit) => {
             let detail = "A live key needs credits that were bought or granted; the sandbox's daily allowance does not \

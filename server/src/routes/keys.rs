@@ -232,7 +232,7 @@ pub(crate) async fn revoke(
         (status = 201, description = "The new key, shown this once", body = MadeKey),
         (status = 400, description = "The overlap cannot be right", body = problem::Problem, content_type = "application/problem+json"),
         (status = 401, description = "No key and nobody signed in, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The key lacks the scope `keys`", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope `keys`, or the other one may do more than it", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "The account has no such key", body = problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "It was rotated before, or ten keys are active", body = problem::Problem, content_type = "application/problem+json"),
     ),
@@ -255,7 +255,7 @@ pub(crate) async fn rotate(
         Ok(read) => read,
         Err(fault) => return problem::answer(fault, &asked),
     };
-    match app.ctx.keys.rotate(caller.account.account, &id_of(id), overlap).await {
+    match app.ctx.keys.rotate(caller.account.account, &id_of(id), caller.reach(), overlap).await {
         Ok(made) => shared::json_with(StatusCode::CREATED, HeaderMap::new(), &MadeKey::from(made)),
         Err(error) => refused(error, &asked),
     }
@@ -270,6 +270,7 @@ pub(crate) fn refused(error: KeyError, asked: &Asked) -> Response {
             let detail = "The account has no such key. GET /api/v1/keys lists the ids of those it has.";
             problem::respond(Shape::not_found(detail), asked)
         }
+        KeyError::Beyond => problem::respond(Shape::forbidden(detail), asked),
         KeyError::BadName => problem::respond(Shape::invalid("name", &detail), asked),
         KeyError::BadLimits => problem::respond(Shape::invalid("requests_per_minute", &detail), asked),
         KeyError::BadOverlap => problem::respond(Shape::invalid("overlap_seconds", &detail), asked),

@@ -95,6 +95,27 @@ async fn keys_are_made_listed_rotated_and_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_rotation_and_no_upgrade_gives_a_key_more_than_its_maker_has() {
+    let house = House::open().await;
+    let limits = KeyLimits { requests_per_minute: 100, tokens_per_day: 10_000 };
+    let scopes = [Scope::Keys, Scope::Usage].into_iter().collect::<Scopes>();
+    let payer = house.payer_with(MicroUsd(1_000_000), limits, scopes).await;
+    let admin = house.admin_of(&payer).await;
+    let listed = house.get("/api/v1/keys").key(&payer.api_key).send().await.json();
+    let keys = listed["keys"].as_array().expect("a list");
+    let of_admin = keys.iter().find(|key| key["name"] == "admin").expect("listed")["id"].clone();
+    let rotate = format!("/api/v1/keys/{}/rotate", of_admin.as_str().expect("an id"));
+    let refused = house.ask("POST", &rotate).key(&payer.api_key).send().await;
+    assert_eq!(crate::wallets::problem(&refused), "403 forbidden", "{}", refused.text());
+    let conservation = format!("/api/v1/admin/community/{}/conservation", payer.key.community);
+    assert_eq!(house.get(&conservation).key(&admin).send().await.status, 200, "the key is untouched");
+    let upgraded = house.ask("POST", "/api/v1/developers/upgrade").key(&payer.api_key).send().await.json();
+    let live = upgraded["key"].as_str().expect("a key");
+    assert_eq!(house.get("/api/v1/usage").key(live).send().await.status, 200);
+    assert_eq!(house.get("/v1/models").key(live).send().await.status, 403, "its maker may not either");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_without_the_scope_is_refused_in_the_dialect() {
     let house = House::open().await;
     let limits = KeyLimits { requests_per_minute: 10, tokens_per_day: 10_000 };

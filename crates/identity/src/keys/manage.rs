@@ -8,7 +8,7 @@ use types::{AccountId, KeyId};
 use super::store::{self, Proof, Row};
 use super::{
     ApiKeyRow, KeyError, KeyLimits, KeyRequest, KeyRing, MAX_ACTIVE_KEYS, MAX_NAME_CHARACTERS, MAX_OVERLAP,
-    NewKey,
+    NewKey, Reach,
 };
 use crate::ShownOnce;
 use crate::changes;
@@ -44,11 +44,13 @@ impl KeyRing {
     }
 
     /// Makes a key that takes the place of another, with its name, scopes and limits; the old one works until `overlap`
-    /// has passed (0…7 days, see [`super::DEFAULT_OVERLAP`]).
+    /// has passed (0…7 days, see [`super::DEFAULT_OVERLAP`]). Whoever rotates sees the new key, so it has to lie within
+    /// the caller's own `reach`.
     pub async fn rotate(
         &self,
         account: AccountId,
         public_id: &str,
+        reach: Reach,
         overlap: Duration,
     ) -> Result<NewKey, KeyError> {
         if overlap.is_negative() || overlap > MAX_OVERLAP {
@@ -62,6 +64,9 @@ impl KeyRing {
             .await?
             .filter(|old| old.is_active(now))
             .ok_or(KeyError::NotFound)?;
+        if !reach.covers(&old) {
+            return Err(KeyError::Beyond);
+        }
         if old.replaced_by.is_some() {
             return Err(KeyError::AlreadyReplaced);
         }

@@ -102,7 +102,7 @@ pub(crate) async fn upgrade(State(app): State<Arc<App>>, reader: Reader, request
         let said = Said { refusal: Some((status, text)), ..Said::default() };
         account::show(&app, &reader, &actor.standing, actor.viewer, said).await
     };
-    match domain::accounts::upgrade(&app.ctx, actor.standing.account).await {
+    match domain::accounts::upgrade(&app.ctx, &actor.standing).await {
         Ok(key) => made(&app, &reader, &key, MadeName("live"), Occasion::Upgraded).await,
         Err(UpgradeError::NeedsCredit) => {
             let text = "A live key needs credits that were bought or granted. Buy a pack first; it takes a few minutes.";
@@ -148,7 +148,7 @@ pub(crate) async fn rotate(
     // Seven days at the most, which the ring of keys checks.
     let overlap =
         seconds.map_or(identity::keys::DEFAULT_OVERLAP, |seconds| Duration::seconds(seconds.into()));
-    match app.ctx.keys.rotate(actor.standing.account.account, &id, overlap).await {
+    match app.ctx.keys.rotate(actor.standing.account.account, &id, actor.standing.reach(), overlap).await {
         Ok(key) => {
             let until = (overlap > Duration::ZERO).then(|| moment(app.ctx.clock.now() + overlap));
             let name = key.key.name.clone();
@@ -237,6 +237,7 @@ fn words(error: KeyError) -> Result<(StatusCode, String), Fault> {
     let text = letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect());
     match error {
         KeyError::TooMany | KeyError::AlreadyReplaced => Ok((StatusCode::CONFLICT, text)),
+        KeyError::Beyond => Ok((StatusCode::FORBIDDEN, text)),
         KeyError::NotFound => {
             Ok((StatusCode::NOT_FOUND, "The account has no such key that still works.".to_owned()))
         }
