@@ -59,7 +59,7 @@ pub struct Session {
     pub wallet: Wallet,
     /// The only origin that may use it.
     pub origin: String,
-    /// When it was opened.
+    /// When its wallet signed in, which a hand-off does not change.
     pub created_at: OffsetDateTime,
     /// When it ends by itself.
     pub expires_at: OffsetDateTime,
@@ -83,7 +83,7 @@ pub struct SessionRow {
     pub origin: String,
     /// Browser and system, shortened.
     pub label: String,
-    /// When it was opened.
+    /// When its wallet signed in.
     pub created_at: OffsetDateTime,
     /// When it ends by itself.
     pub expires_at: OffsetDateTime,
@@ -182,39 +182,50 @@ impl Sessions {
     /// Opens a session for a wallet that has proved itself. `label` is what its owner will know the device by; it is
     /// cut and cleaned here. The wallet's oldest session ends when there are [`MAX_ACTIVE_SESSIONS`].
     pub async fn open(&self, wallet: Wallet, origin: &str, label: &str) -> Result<NewSession, sqlx::Error> {
-        self.open_until(wallet, origin, label, self.0.clock.now() + LIFE).await
+        let now = self.0.clock.now();
+        let mut tx = self.0.db.begin().await?;
+        store::lock_wallet(&mut tx, wallet).await?;
+        let session = Session {
+            id: SessionId(self.0.clock.uuid_v7()),
+            wallet,
+            origin: origin.to_owned(),
+            created_at: now,
+            expires_at: now + LIFE,
+        };
+        self.insert(tx, session, label, now).await
     }
 
-    /// Opens a second session beside one that was handed on. It ends when the first would have: a hand-off is no way
-    /// around signing again.
+    /// Opens a second session beside one that was handed on; `None`: that one has ended. It is as old as the first and
+    /// ends with its hour: a hand-off is no way around signing again.
     pub async fn open_beside(
         &self,
         first: &Session,
         origin: &str,
         label: &str,
-    ) -> Result<NewSession, sqlx::Error> {
-        self.open_until(first.wallet, origin, label, first.expires_at).await
+    ) -> Result<Option<NewSession>, sqlx::Error> {
+        let now = self.0.clock.now();
+        let mut tx = self.0.db.begin().await?;
+        store::lock_wallet(&mut tx, first.wallet).await?;
+        // The row, and under the lock: what memory says may be half a second old, and whoever ends all sessions must
+        // not miss one that is on its way.
+        if !store::is_living(&mut tx, first.id, now).await? {
+            return Ok(None);
+        }
+        let session =
+            Session { id: SessionId(self.0.clock.uuid_v7()), origin: origin.to_owned(), ..first.clone() };
+        self.insert(tx, session, label, now).await.map(Some)
     }
 
-    async fn open_until(
+    /// Writes a session down, in a transaction that has the wallet's lock.
+    async fn insert(
         &self,
-        wallet: Wallet,
-        origin: &str,
+        mut tx: sqlx::PgTransaction<'static>,
+        session: Session,
         label: &str,
-        expires_at: OffsetDateTime,
+        now: OffsetDateTime,
     ) -> Result<NewSession, sqlx::Error> {
         let inner = &*self.0;
-        let now = inner.clock.now();
-        let session = Arc::new(Session {
-            id: SessionId(inner.clock.uuid_v7()),
-            wallet,
-            origin: origin.to_owned(),
-            created_at: now,
-            expires_at,
-        });
-        let mut tx = inner.db.begin().await?;
-        store::lock_wallet(&mut tx, wallet).await?;
-        let leaving = store::end_oldest(&mut tx, wallet, MAX_ACTIVE_SESSIONS - 1, now).await?;
+        let leaving = store::end_oldest(&mut tx, session.wallet, MAX_ACTIVE_SESSIONS - 1, now).await?;
         for id in &leaving {
             changes::announce(&mut tx, changes::SESSION, &id.to_string(), now).await?;
         }
@@ -224,7 +235,7 @@ impl Sessions {
             inner.cache.end(id);
         }
         let token = inner.signers.sign(&session, &inner.random);
-        Ok(NewSession { session, token: ShownOnce::new(token) })
+        Ok(NewSession { session: Arc::new(session), token: ShownOnce::new(token) })
     }
 
     /// Recognises a token. No SQL for one that was seen before.
@@ -263,6 +274,7 @@ impl Sessions {
         let inner = &*self.0;
         let now = inner.clock.now();
         let mut tx = inner.db.begin().await?;
+        store::lock_wallet(&mut tx, wallet).await?;
         let is_theirs = store::revoke(&mut tx, wallet, id, now).await?;
         if is_theirs {
             changes::announce(&mut tx, changes::SESSION, &id.to_string(), now).await?;

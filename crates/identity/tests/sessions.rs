@@ -351,11 +351,34 @@ async fn a_session_that_was_handed_on_ends_with_the_first() {
     let house = House::new().await;
     let first = house.open(ADA).await.session;
     house.clock.advance(Duration::minutes(50));
-    let second = house.sessions.open_beside(&first, ORIGIN, "a frame").await.expect("opened");
+    let second = house.sessions.open_beside(&first, ORIGIN, "a frame").await.expect("opened").expect("alive");
     assert_eq!((second.session.wallet, second.session.expires_at), (ADA, first.expires_at));
+    assert_eq!(second.session.created_at, first.created_at, "nobody has signed anew");
+    let other = house.other_process(secrets(1, None));
+    assert_eq!(other.check(second.token.reveal()).await.expect("elsewhere").created_at, first.created_at);
     assert_ne!(second.session.id, first.id);
     house.sessions.revoke(ADA, first.id).await.expect("ended");
     assert!(house.sessions.check(second.token.reveal()).await.is_ok(), "each is ended by itself");
+}
+
+#[tokio::test]
+async fn what_has_ended_elsewhere_opens_no_session_beside_it() {
+    let house = House::new().await;
+    let other = house.other_process(secrets(1, None));
+    let opened = house.open(ADA).await;
+    let first = other.check(opened.token.reveal()).await.expect("known here");
+    house.sessions.revoke_all(ADA).await.expect("ended");
+    assert!(other.is_alive(first.id).await, "the other process has not looked yet");
+    assert!(other.open_beside(&first, ORIGIN, "late").await.expect("asked").is_none());
+    assert_eq!(house.sessions.list(ADA).await.expect("a list"), []);
+    // All at once: whatever was opened before the end is ended by it, and nothing is opened after it.
+    for _ in 0..20 {
+        let first = house.open(ADA).await.session;
+        let late = (0..4).map(|_| other.open_beside(&first, ORIGIN, "at once"));
+        let (_, ended) = tokio::join!(futures_util::future::join_all(late), house.sessions.revoke_all(ADA));
+        ended.expect("ended");
+        assert_eq!(house.sessions.list(ADA).await.expect("a list"), []);
+    }
 }
 
 #[tokio::test]

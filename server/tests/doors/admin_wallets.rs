@@ -124,18 +124,15 @@ async fn a_repair_by_wallet_wants_a_fresh_signature_and_another_administrator_wh
     assert_eq!(house.balance(&payer).await.minted, 0);
 
     // A signature of six minutes ago is not enough.
-    let earlier = types::Clock::fixed(house.ctx.clock.now() - time::Duration::minutes(6));
-    let secret = identity::Secret::new(SESSION_SECRET);
-    let secrets = identity::SessionSecrets::new(&secret, None).expect("long enough");
-    let sessions = identity::Sessions::new(house.database.pool.clone(), secrets, earlier);
-    let old = sessions.open(second.address(), &two.origin, "earlier").await.expect("a session");
-    let mut late = Browser::new(&house);
-    for (name, value) in &two.cookies {
-        let value = if value.matches('.').count() == 2 { old.token.reveal() } else { value };
-        late.cookies.insert(name.clone(), value.to_owned());
-    }
+    let mut late = house.signed_in_earlier(&two, second.address(), 6).await;
     assert_eq!(late.get(&of(&payer, "usage")).await.status, 200, "it is good for all else");
     assert_eq!(problem(&late.post(&path, &confirmed).await), "401 session-over");
+    // And handing it on makes it no fresher.
+    let code = late.post("/api/v1/siwe/handoff", &json!({})).await.json()["code"].clone();
+    let beside = late.post("/api/v1/siwe/exchange", &json!({"code": code})).await.json();
+    let token = beside["token"].as_str().expect("a session beside it");
+    let ask = house.post(&path, &confirmed).key(token).header("origin", &late.origin);
+    assert_eq!(problem(&ask.send().await), "401 session-over");
     let done = two.post(&path, &confirmed).await;
     assert_eq!(done.status, 200, "{}", done.text());
     assert_eq!(house.balance(&payer).await.minted, 10_500_000);
@@ -146,6 +143,26 @@ async fn a_repair_by_wallet_wants_a_fresh_signature_and_another_administrator_wh
 }
 
 impl House {
+    /// The browser, had it signed in some minutes earlier.
+    pub(crate) async fn signed_in_earlier<'a>(
+        &'a self,
+        browser: &Browser<'a>,
+        wallet: Wallet,
+        minutes: i64,
+    ) -> Browser<'a> {
+        let earlier = types::Clock::fixed(self.ctx.clock.now() - time::Duration::minutes(minutes));
+        let secret = identity::Secret::new(SESSION_SECRET);
+        let secrets = identity::SessionSecrets::new(&secret, None).expect("long enough");
+        let sessions = identity::Sessions::new(self.database.pool.clone(), secrets, earlier);
+        let old = sessions.open(wallet, &browser.origin, "earlier").await.expect("a session");
+        let mut late = Browser::new(self);
+        for (name, value) in &browser.cookies {
+            let value = if value.matches('.').count() == 2 { old.token.reveal() } else { value };
+            late.cookies.insert(name.clone(), value.to_owned());
+        }
+        late
+    }
+
     /// An order whose payment arrived while no notice did.
     pub(crate) async fn paid_and_silent(&self, payer: &Payer) -> String {
         let (_, payment) = self.bought(payer).await;

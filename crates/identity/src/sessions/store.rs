@@ -85,6 +85,21 @@ pub(super) async fn read(
     .transpose()
 }
 
+/// Whether a session lives at `now`, as its row says.
+pub(super) async fn is_living(
+    tx: &mut PgConnection,
+    id: SessionId,
+    now: OffsetDateTime,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "select exists (select from wallet_session where id = $1 and revoked_at is null and expires_at > $2)",
+    )
+    .bind(id.0)
+    .bind(now)
+    .fetch_one(tx)
+    .await
+}
+
 pub(super) async fn list(
     db: &PgPool,
     wallet: Wallet,

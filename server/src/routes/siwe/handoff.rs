@@ -150,7 +150,7 @@ pub(crate) async fn exchange(
         let first = app.sign_in.handoffs.take(&code, origin, &client, asked.ip).await?;
         let label = format!("{}, in a page", label::of(parts.headers.get(USER_AGENT)));
         let opened = app.sign_in.sessions.open_beside(&first, origin, &label).await.map_err(unexpected)?;
-        Ok::<_, Refused>(opened)
+        Ok::<_, Refused>(opened.ok_or(HandoffFault::Unknown)?)
     };
     match opened.await {
         Ok(opened) => {
