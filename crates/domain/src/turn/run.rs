@@ -280,23 +280,30 @@ impl Turn {
         }
     }
 
-    /// A charge as far as the balance goes. What finn sends in one go may run a little past the hold; an answer never
-    /// leaves its asker in debt for that.
+    /// A charge as far as the balance goes. The provider's last figures may lie past the hold; an answer never leaves its
+    /// asker in debt for that.
     async fn covered_part(&self, price: MicroUsd) -> i64 {
         if price.0 <= self.held {
             return price.0;
         }
-        let op = Op::Extend { key: self.account, id: self.passenger.reservation_id, to: price.0 };
-        match self.ctx.ledger.submit(op).await {
-            Ok(Answer::Extended { amount }) => price.0.min(amount),
-            Err(SubmitError::Refused(_)) => {
-                metrics::counter!("turn_uncovered_micro_total")
-                    .increment((price.0 - self.held).unsigned_abs());
-                tracing::warn!(reservation = %self.passenger.reservation_id, price = price.0, held = self.held, "an answer ran past its hold, and its asker's balance had ended");
-                self.held
+        let (key, id) = (self.account, self.passenger.reservation_id);
+        let extend = async |to: i64| self.ctx.ledger.submit(Op::Extend { key, id, to }).await;
+        let extended = match extend(price.0).await {
+            Err(SubmitError::Refused(Refusal::NotEnough { available })) => {
+                extend(self.held.saturating_add(available)).await
             }
-            Ok(_) | Err(_) => price.0, // too busy to ask: the settle takes what is there
+            answer => answer,
+        };
+        let covered = match extended {
+            Ok(Answer::Extended { amount }) => amount,
+            Err(SubmitError::Refused(_)) => self.held,
+            Ok(_) | Err(_) => return price.0, // too busy to ask: the settle takes what is there
+        };
+        if covered < price.0 {
+            metrics::counter!("turn_uncovered_micro_total").increment((price.0 - covered).unsigned_abs());
+            tracing::warn!(reservation = %id, price = price.0, covered, "an answer ran past its hold, and its asker's balance had ended");
         }
+        price.0.min(covered)
     }
 
     async fn give_back(&self) -> Result<(), &'static str> {
