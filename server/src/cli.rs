@@ -5,6 +5,7 @@
 //! one function and print. Deliberately absent: settings as options; the environment has them all (`config`).
 
 mod admin_key;
+mod admins;
 mod audit;
 mod books;
 mod check;
@@ -85,6 +86,9 @@ enum Command {
     Flags(flags::Command),
     /// Make a key for the admin API of an account's community.
     AdminKey(admin_key::Arguments),
+    /// Who administers a community.
+    #[command(subcommand)]
+    Admins(admins::Command),
     /// Give credits to an account.
     Grant(grant::Arguments),
     /// Print the version.
@@ -115,6 +119,7 @@ fn run(cli: Cli, source: Source, console: &mut Console<'_>) -> anyhow::Result<Ex
         Command::Books(command) => books::run(command, &source, console),
         Command::Flags(command) => flags::run(command, &source, console),
         Command::AdminKey(arguments) => admin_key::run(&arguments, &source, console),
+        Command::Admins(command) => admins::run(command, &source, console),
         Command::Grant(arguments) => grant::run(&arguments, &source, console),
         Command::Version => version::run(console),
     }

@@ -1,4 +1,5 @@
-//! A repair of money between its two requests: what will be done, why, and who has to say yes; and the list of what waits.
+//! A repair of money, or a change of who administers, between its two requests: what will be done, why, and who has to
+//! say yes; and the list of what waits.
 
 use leptos::prelude::*;
 
@@ -44,7 +45,7 @@ pub struct Pending {
 pub fn repair(visit: &Visit, look: &Look, repair: Repair) -> String {
     let Repair { tab, will, reason, until, fields, by_another } = repair;
     let path = tab.of(&look.community);
-    let lead = "A repair of money is asked for twice, and the record keeps who and why.";
+    let lead = "What repairs money or gives rights is asked for twice, and the record keeps who and why.";
     let until = view! { <div><dt>"Until"</dt><dd>{time(&until, Precision::Second)}" "{zone()}</dd></div> };
     let back = path.clone();
     let next = if by_another {

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use super::caps::{Must, field, reason_field};
 use super::frame::{self, Look, Tab, empty, next};
-use super::repair::ask;
+use super::repair::{Pending, ask, waiting};
 use super::table::{Cell, Column, table};
 use crate::shell::Visit;
 
@@ -56,6 +56,8 @@ pub struct Settings {
     pub deeds: Vec<DeedRow>,
     /// Asks for older deeds.
     pub next_cursor: Option<String>,
+    /// Changes of the list of administrators that wait for another one.
+    pub pending: Vec<Pending>,
     /// A form that was not taken: its field's name, what stood in it, and what is wrong.
     pub wrong: Option<(&'static str, String, String)>,
 }
@@ -64,7 +66,7 @@ pub struct Settings {
 #[must_use]
 pub fn settings(visit: &Visit, look: &Look, settings: Settings) -> String {
     let lead = "Who looks after this community, where its chat may stand, and what was done here.";
-    let Settings { admins, origins, deeds, next_cursor, wrong } = settings;
+    let Settings { admins, origins, deeds, next_cursor, pending, wrong } = settings;
     let path = Tab::Settings.of(&look.community);
     let further = next_cursor.map(|cursor| format!("{path}?cursor={cursor}#record"));
     let given = |name: &str| {
@@ -72,6 +74,7 @@ pub fn settings(visit: &Visit, look: &Look, settings: Settings) -> String {
         wrong.map_or_else(|| (String::new(), None), |(_, value, text)| (value.clone(), Some(text.clone())))
     };
     let body = view! {
+        {waiting(&path, pending)}
         {of_admins(&path, admins, given("wallet"))}
         {of_origins(&path, origins, given("origin"))}
         <section class="figures" aria-labelledby="record">
@@ -106,7 +109,7 @@ fn of_admins(path: &str, admins: Vec<AdminRow>, (value, error): Given) -> impl I
     view! {
         <section class="figures" aria-labelledby="admins">
             <h2 id="admins">"Administrators"</h2>
-            <p>"They see and set all that stands on these pages. With two or more, a repair of money that one asks for is approved by another."</p>
+            <p>"They see and set all that stands on these pages. With two or more, what one asks for is approved by another when it repairs money or changes this list."</p>
             {table("Administrators", "Earliest first".to_owned(), &columns, rows)}
             <form class="sheet" method="post" action=action>
                 <input r#type="hidden" name="do" value="add-admin"/>
@@ -192,6 +195,7 @@ mod tests {
             origins: Vec::new(),
             deeds: Vec::new(),
             next_cursor: None,
+            pending: Vec::new(),
             wrong,
         };
         settings(&visit("/x"), &look(), told)

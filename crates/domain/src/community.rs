@@ -13,6 +13,11 @@ use crate::admin::{self, Deed};
 /// More than a community needs, and a list that a page can show whole.
 pub const ADMINS_AT_MOST: i64 = 50;
 
+/// How the record names a right that is given.
+pub const ADD_ADMIN: &str = "admin.add";
+/// How the record names a right that is taken.
+pub const REMOVE_ADMIN: &str = "admin.remove";
+
 /// A community.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Community {
@@ -114,7 +119,7 @@ pub async fn add_admin(
     .bind(clock.now())
     .execute(&mut *connection)
     .await?;
-    write_down(connection, clock, community, wallet, ("admin.add", by), done.rows_affected()).await
+    write_down(connection, clock, community, wallet, (ADD_ADMIN, by), done.rows_affected()).await
 }
 
 /// Takes the right away again. `false`: the wallet did not have it.
@@ -130,7 +135,7 @@ pub async fn remove_admin(
         .bind(wallet.to_string())
         .execute(&mut *connection)
         .await?;
-    write_down(connection, clock, community, wallet, ("admin.remove", by), done.rows_affected()).await
+    write_down(connection, clock, community, wallet, (REMOVE_ADMIN, by), done.rows_affected()).await
 }
 
 /// Why a list of administrators was not changed.

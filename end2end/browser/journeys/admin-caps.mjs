@@ -51,6 +51,7 @@ export async function run({ base, api, open, signIn, axe, check, expectTrouble }
   await page.getByLabel("A further administrator").fill("0x70997970C51812dc3A010C7d01b50e0d17dc79C8");
   await page.locator("#admin-reason").fill("two see more");
   await page.getByRole("button", { name: "Add the wallet" }).click();
+  await page.getByRole("button", { name: "Yes, do it" }).click();
   await page.waitForURL(/done=admin/);
   const record = await page.getByRole("group", { name: "The record of deeds" }).innerText();
   for (const word of ["the holidays", "our shop", "moved away", "two see more"]) check(record.includes(word), `the record has "${word}"`);

@@ -49,6 +49,7 @@ export async function run({ base, api, simulator, open, signIn, axe, check, expe
   await page.getByLabel("A further administrator").fill("0x70997970C51812dc3A010C7d01b50e0d17dc79C8");
   await page.locator("#admin-reason").fill("two see more");
   await page.getByRole("button", { name: "Add the wallet" }).click();
+  await page.getByRole("button", { name: "Yes, do it" }).click();
   await page.waitForURL(/done=admin/);
   await ask(page, second);
   await page.getByRole("heading", { name: "It waits for another administrator" }).waitFor();

@@ -1,12 +1,14 @@
-//! The commands that open the books for a moment: migrate, seed, grant, a key for an administrator, turning a switch.
+//! The commands that open the books for a moment: migrate, seed, grant, administrators and a key for one, turning a switch.
 
 use std::io::Write as _;
 
 use anyhow::Context;
+use domain::Ctx;
+use domain::community::{self, Admin, Deputy};
 use domain::flags::{self, Flag, Flags, Standing, Turn};
 use domain::grants::{self, Grant};
 use ledger::NEVER;
-use types::{AccountId, Clock, MicroUsd};
+use types::{AccountId, Clock, CommunityId, MicroUsd, Wallet};
 
 use super::payments::Payments;
 use super::{database, gateway, welcome};
@@ -70,6 +72,58 @@ pub async fn admin_key(settings: Settings, account: AccountId, reason: &str) -> 
     core.finish().await;
     writeln!(std::io::stdout(), "{}", made?.secret.reveal())?;
     books.close().await
+}
+
+/// Who administers a community, the earliest first.
+pub async fn admins(settings: Settings, slug: &str) -> anyhow::Result<Vec<Admin>> {
+    let books = database::open(&settings).await?;
+    let core = gateway::core(&settings, &books, &Clock::system(), reach(&settings)).await?;
+    let found = async {
+        let community = named(&core.ctx, slug).await?;
+        Ok::<_, anyhow::Error>(community::admins(&core.ctx, community).await?)
+    };
+    let found = found.await;
+    core.finish().await;
+    books.close().await?;
+    found
+}
+
+/// What happens to the right to administer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// The wallet gets it.
+    Give,
+    /// The wallet loses it.
+    Take,
+}
+
+/// Gives or takes the right to administer a community. `false`: it was so already.
+pub async fn set_admin(
+    settings: Settings,
+    slug: &str,
+    right: Right,
+    wallet: Wallet,
+    reason: &str,
+) -> anyhow::Result<bool> {
+    let books = database::open(&settings).await?;
+    let core = gateway::core(&settings, &books, &Clock::system(), reach(&settings)).await?;
+    let set = async {
+        let community = named(&core.ctx, slug).await?;
+        let by = Deputy { who: COMMAND_LINE, reason };
+        Ok::<_, anyhow::Error>(match right {
+            Right::Give => community::give(&core.ctx, community, wallet, by).await?,
+            Right::Take => community::take(&core.ctx, community, wallet, by).await?,
+        })
+    };
+    let set = set.await;
+    core.finish().await;
+    books.close().await?;
+    set
+}
+
+async fn named(ctx: &Ctx, slug: &str) -> anyhow::Result<CommunityId> {
+    let found = community::by_slug(ctx, slug).await?;
+    Ok(found.with_context(|| format!("there is no community {slug:?}"))?.id)
 }
 
 /// Gives `amount` to `account` as a granted lot.
