@@ -1,7 +1,8 @@
 //! The worst case of a request (SPEC §13): what is set aside before a single token is spoken.
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
-use types::catalog::Catalog;
+use types::catalog::{Catalog, PoolSettings};
 use types::s2s::Message;
 use types::{MicroUsd, Pool, PricePerMillion};
 
@@ -15,7 +16,8 @@ const TOKENS_PER_MESSAGE: u64 = 8;
 pub struct WorstCase {
     /// The dearest model that may answer.
     pub price: PricePerMillion,
-    /// Prompt tokens at most: no tokenizer makes more tokens than bytes.
+    /// Prompt tokens at most: no tokenizer makes more tokens than bytes, and no model of the pools more of a picture than
+    /// they say.
     pub prompt_tokens: u64,
     /// Completion tokens that were asked for, or the pool's default.
     pub max_tokens: u32,
@@ -35,10 +37,14 @@ impl WorstCase {
     pub fn among(catalog: &Catalog, usual: Pool, pools: &[Pool], ask: &Ask) -> Self {
         let settings = catalog.pool(usual);
         let max_tokens = ask.max_tokens.unwrap_or(settings.default_max_tokens);
-        let system_tokens = pools.iter().map(|pool| catalog.pool(*pool).system_tokens).max().unwrap_or(0);
+        let most = |tokens: fn(&PoolSettings) -> u32| {
+            pools.iter().map(|pool| tokens(catalog.pool(*pool))).max().map_or(0, u64::from)
+        };
+        let Size { bytes, images } = size(ask);
+        let image_tokens = most(|pool| pool.image_tokens).saturating_mul(images);
         Self {
             price: catalog.dearest(pools),
-            prompt_tokens: prompt_bytes(ask) + u64::from(system_tokens),
+            prompt_tokens: bytes + most(|pool| pool.system_tokens) + image_tokens,
             max_tokens,
             slice: max_tokens.min(settings.hold_slice_tokens),
         }
@@ -69,18 +75,70 @@ impl WorstCase {
     }
 }
 
-/// UTF-8 bytes of every text sent, and a little for each message. JSON text is never shorter than what it encodes.
-fn prompt_bytes(ask: &Ask) -> u64 {
-    let raw = |value: &Option<Box<RawValue>>| value.as_ref().map_or(0, |value| value.get().len());
-    let messages: usize = ask.messages.iter().map(message_bytes).sum();
-    let prompt = if ask.messages.is_empty() { ask.prompt.len() } else { 0 };
-    let bytes = messages + prompt + raw(&ask.tools) + raw(&ask.tool_choice) + raw(&ask.response_format);
-    let count = ask.messages.len().max(1);
-    u64::try_from(bytes).unwrap_or(u64::MAX / 2)
-        + TOKENS_PER_MESSAGE * u64::try_from(count).unwrap_or(u64::MAX / 32)
+/// What a prompt is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Size {
+    /// UTF-8 bytes of every text sent, and a little for each message. JSON text is never shorter than what it encodes.
+    bytes: u64,
+    /// Pictures: what one counts has nothing to do with the bytes that name it.
+    images: u64,
 }
 
-fn message_bytes(message: &Message) -> usize {
+fn size(ask: &Ask) -> Size {
     let raw = |value: &Option<Box<RawValue>>| value.as_ref().map_or(0, |value| value.get().len());
-    raw(&message.content) + raw(&message.tool_calls) + message.name.as_ref().map_or(0, String::len)
+    let mut bytes = raw(&ask.tools) + raw(&ask.tool_choice) + raw(&ask.response_format);
+    let mut images = 0;
+    for message in &ask.messages {
+        let content = message.content.as_deref().map_or((0, 0), content);
+        bytes += content.0 + raw(&message.tool_calls) + message.name.as_ref().map_or(0, String::len);
+        images += content.1;
+    }
+    if ask.messages.is_empty() {
+        bytes += ask.prompt.len();
+    }
+    let count = |number: usize, most: u64| u64::try_from(number).unwrap_or(most);
+    let framing = TOKENS_PER_MESSAGE * count(ask.messages.len().max(1), u64::MAX / 32);
+    Size { bytes: count(bytes, u64::MAX / 2) + framing, images: count(images, u64::MAX) }
+}
+
+/// Pictures of a conversation.
+pub(crate) fn images(messages: &[Message]) -> usize {
+    messages.iter().filter_map(|message| message.content.as_deref()).map(|raw| content(raw).1).sum()
+}
+
+/// Bytes of a content's texts, and its pictures.
+fn content(raw: &RawValue) -> (usize, usize) {
+    #[derive(Deserialize)]
+    struct Kind<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Option<&'a RawValue>,
+    }
+    let whole = (raw.get().len(), 0);
+    if !raw.get().starts_with('[') {
+        return whole;
+    }
+    let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else { return whole };
+    parts.into_iter().fold((0, 0), |(bytes, images), part| {
+        let kind = serde_json::from_str::<Kind<'_>>(part.get()).ok().and_then(|part| part.kind);
+        match kind.map(RawValue::get) {
+            Some("\"image_url\"") => (bytes, images + 1),
+            _ => (bytes + part.get().len(), images),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_counts_what_the_pool_says_and_its_address_nothing() {
+        let of = |json: &str| content(&RawValue::from_string(json.to_owned()).expect("JSON"));
+        let text = r#"{"type":"text","text":"abc"}"#;
+        let image = format!(r#"{{"type":"image_url","image_url":{{"url":"data:{}"}}}}"#, "A".repeat(5_000));
+        assert_eq!(of("\"abc\""), (5, 0));
+        assert_eq!(of(&format!("[{text}]")), (text.len(), 0));
+        assert_eq!(of(&format!("[{image},{text},{image}]")), (text.len(), 2));
+        assert_eq!(of(&format!("[{image}, 7]")), (1, 1), "what is no part is text");
+    }
 }

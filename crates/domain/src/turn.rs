@@ -25,7 +25,7 @@ use types::{MicroUsd, Pool, ReservationId, Tier};
 use crate::Ctx;
 use crate::engine::{Answering, EngineError, Passenger};
 use crate::price::WorstCase;
-use crate::{agent, reports, sandbox};
+use crate::{agent, price, reports, sandbox};
 
 pub use words::{Ask, Finished, Piece, Refusal, Started, Target, requested_pool};
 
@@ -169,6 +169,7 @@ async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>)
         None => WorstCase::of(&ctx.catalog, pool, &ask),
     };
     fits_context(ctx, pool, &ask, &worst)?;
+    takes_images(ctx, pools.unwrap_or(&[pool]), &ask)?;
     let admission = match asker.key {
         Some(key) => Some(admit(ctx, key, &worst).await?),
         None => None,
@@ -386,6 +387,19 @@ fn fits_context(ctx: &Ctx, pool: Pool, ask: &Ask, worst: &WorstCase) -> Result<(
         return Err(Refusal::BadRequest { field: "max_tokens", message });
     }
     Ok(())
+}
+
+/// A picture has a worst case only where the pool names one: without it nothing could be set aside, and an answer that is
+/// cut before the provider's figures would be nearly free.
+fn takes_images(ctx: &Ctx, pools: &[Pool], ask: &Ask) -> Result<(), Refusal> {
+    let Some(pool) = pools.iter().find(|pool| ctx.catalog.pool(**pool).image_tokens == 0) else {
+        return Ok(());
+    };
+    if price::images(&ask.messages) == 0 {
+        return Ok(());
+    }
+    let message = format!("the pool \"{pool}\" takes no pictures here: send text, or ask another model");
+    Err(Refusal::BadRequest { field: "messages", message })
 }
 
 /// Counts the turn against its key's limits, and sees to it that a sandbox key has its allowance of the day.

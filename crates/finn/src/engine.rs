@@ -18,7 +18,7 @@ use crate::agents::{AgentSource, Agents, NoAgents};
 use crate::breaker::{Breaker, Permit};
 use crate::failure::Failure;
 use crate::jwks::JwksCache;
-use crate::metering::{Meter, UsageSink};
+use crate::metering::{self, Meter, UsageSink};
 use crate::personality::Personality;
 use crate::prompt;
 use crate::providers::anthropic::Anthropic;
@@ -219,7 +219,8 @@ impl Engine {
         let route = route::choose(&self.catalog, |id| self.models.contains_key(id), wish)?;
         let pool = self.catalog.pool(route.pool);
         let deadline = began + Duration::from_secs(pool.first_token_seconds.into());
-        let prompt_bytes = prompt::bytes(request);
+        let prompt_tokens = metering::tokens(prompt::bytes(request))
+            + prompt::images(request).saturating_mul(pool.image_tokens.into());
         let mut last_failure = Failure::NoModel;
         for (position, id) in route.chain.iter().copied().enumerate() {
             let model = self.models.get(id).expect("a chain names models that are on");
@@ -238,7 +239,7 @@ impl Engine {
             };
             let max_tokens = request.max_tokens.unwrap_or(pool.default_max_tokens).min(model.context_tokens);
             let call = Call { upstream_model: &model.upstream_model, request, max_tokens };
-            let transcript = Transcript::new(id, Meter::new(prompt_bytes, max_tokens));
+            let transcript = Transcript::new(id, Meter::new(prompt_tokens, max_tokens));
             let transcript = if speaker.is_some() { transcript.filtered() } else { transcript };
             let is_last = position + 1 == route.chain.len();
             let until = if is_last { deadline } else { share(deadline) };

@@ -11,6 +11,12 @@ use types::s2s::Usage;
 /// Four bytes of text pass for one token where a provider does not say (SPEC §13).
 const BYTES_PER_TOKEN: u64 = 4;
 
+/// Our own count of so many bytes of text.
+#[must_use]
+pub fn tokens(bytes: u64) -> u64 {
+    bytes.div_ceil(BYTES_PER_TOKEN)
+}
+
 /// The counts of one answer.
 #[derive(Clone, Debug)]
 pub struct Meter {
@@ -22,11 +28,11 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Starts with the bytes of all texts sent, and the most completion tokens that were asked for.
+    /// Starts with our own count of the prompt, and the most completion tokens that were asked for.
     #[must_use]
-    pub fn new(prompt_bytes: u64, completion_limit: u32) -> Self {
+    pub fn new(prompt_tokens: u64, completion_limit: u32) -> Self {
         Self {
-            prompt_own: prompt_bytes.div_ceil(BYTES_PER_TOKEN),
+            prompt_own: prompt_tokens,
             prompt_told: None,
             completion_bytes: 0,
             completion_limit: completion_limit.into(),
@@ -53,7 +59,7 @@ impl Meter {
     /// Metered so far: what a cut answer is settled by.
     #[must_use]
     pub fn running(&self) -> Usage {
-        let own = self.completion_bytes.div_ceil(BYTES_PER_TOKEN);
+        let own = tokens(self.completion_bytes);
         Usage::new(self.prompt_told.unwrap_or(self.prompt_own), own.min(self.completion_limit))
     }
 
@@ -66,7 +72,7 @@ impl Meter {
     /// Our own count, uncapped, when the provider's is the one that counts.
     #[must_use]
     pub fn own_beside(&self) -> Option<Usage> {
-        self.told.map(|_| Usage::new(self.prompt_own, self.completion_bytes.div_ceil(BYTES_PER_TOKEN)))
+        self.told.map(|_| Usage::new(self.prompt_own, tokens(self.completion_bytes)))
     }
 }
 
@@ -144,7 +150,7 @@ mod tests {
 
     #[test]
     fn one_rounding_over_the_whole_and_never_past_the_limit() {
-        let mut meter = Meter::new(9, 3);
+        let mut meter = Meter::new(tokens(9), 3);
         assert_eq!(meter.running(), Usage::new(3, 0));
         for _ in 0..5 {
             meter.add(1);
@@ -156,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_provider_s_prompt_counts_at_once_and_its_completion_at_the_end() {
-        let mut meter = Meter::new(400, 100);
+        let mut meter = Meter::new(tokens(400), 100);
         meter.told_prompt(7);
         meter.add(40);
         assert_eq!(meter.running(), Usage::new(7, 10));

@@ -1,6 +1,6 @@
 //! Reading texts out of a request: their size for the meter, and the last ones for the scripted model.
 //!
-//! Images count nothing here: only a provider knows their price, and only its figures carry it.
+//! A picture's price only its provider knows. Until that says so, each counts what the pool's `image_tokens` sets aside.
 
 use std::borrow::Cow;
 
@@ -15,6 +15,8 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 struct Part<'a> {
     #[serde(borrow, default)]
     text: Option<Text<'a>>,
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<&'a RawValue>,
 }
 
 /// UTF-8 bytes of every text sent: messages, tool calls and tool definitions.
@@ -29,6 +31,20 @@ pub(crate) fn bytes(request: &InferenceRequest) -> u64 {
         None => request.prompt.len(),
     };
     (texts + raw(&request.tools)) as u64
+}
+
+/// Pictures of the conversation.
+#[must_use]
+pub(crate) fn images(request: &InferenceRequest) -> u64 {
+    let contents = request.messages.iter().flatten().filter_map(|message| message.content.as_deref());
+    let of = |content: &RawValue| {
+        let parts: Vec<Part<'_>> = match content.get().as_bytes().first() {
+            Some(b'[') => serde_json::from_str(content.get()).unwrap_or_default(),
+            _ => return 0,
+        };
+        parts.iter().filter(|part| part.kind.is_some_and(|kind| kind.get() == "\"image_url\"")).count()
+    };
+    contents.map(of).sum::<usize>() as u64
 }
 
 fn text_bytes(content: &RawValue) -> usize {
@@ -79,6 +95,8 @@ mod tests {
             count(&format!(r#"{{"prompt":"x","messages":[{{"role":"user","content":{parts}}}]}}"#)),
             3
         );
+        let request = format!(r#"{{"prompt":"x","messages":[{{"role":"user","content":{parts}}}]}}"#);
+        assert_eq!(images(&serde_json::from_str(&request).expect("a request")), 1);
         assert_eq!(count(r#"{"prompt":"x","messages":[{"role":"assistant","tool_calls":[1]}]}"#), 3);
     }
 }

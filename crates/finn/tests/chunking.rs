@@ -19,7 +19,7 @@ fn bytes(steps: &[Step]) -> Vec<u8> {
 }
 
 fn events(pieces: &[&[u8]], mut read: impl FnMut(&str, &mut Transcript)) -> String {
-    let mut transcript = Transcript::new("m", Meter::new(10, 1000));
+    let mut transcript = Transcript::new("m", Meter::new(3, 1000));
     let mut reader = Reader::new();
     for piece in pieces {
         reader.feed(piece, |frame| read(frame.data, &mut transcript)).unwrap();

@@ -94,6 +94,10 @@ pub struct PoolSettings {
     /// Tokens that the engine may add to a prompt (personality); part of the worst case.
     #[serde(default)]
     pub system_tokens: u32,
+    /// Prompt tokens that one picture may count at most with any of the models; part of the worst case. 0: the pool takes
+    /// no pictures.
+    #[serde(default)]
+    pub image_tokens: u32,
     /// `max_tokens` when the caller names none.
     pub default_max_tokens: u32,
     /// Completion tokens that one hold covers at most; longer answers extend it slice by slice.

@@ -1,6 +1,7 @@
 //! A client that leaves in the middle pays for what was delivered to it, and for nothing else.
 
 use futures_util::StreamExt as _;
+use serde_json::json;
 use testing::books;
 use testing::served::Served;
 
@@ -96,4 +97,39 @@ async fn a_whole_answer_is_charged_by_the_providers_own_figures() {
     world.audited().await;
     let hold = books::hold(&world.database.pool, reply.header("x-budget-reservation-id")).await;
     assert_eq!((hold.tokens_in, hold.tokens_out, hold.charged), (Some(11), Some(5), Some(21)));
+}
+
+/// A short address can name a dear picture, and its price only the provider's last words say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_picture_is_set_aside_for_and_charged_when_the_client_leaves_before_its_price_is_known() {
+    let world = World::new().await;
+    let provider = Provider::start().await;
+    let pictures =
+        provider.catalog().replace("system_tokens = 600", "system_tokens = 600\nimage_tokens = 1000");
+    let served = world.launch().catalog(&pictures).start().await;
+    let payer = world.payer(PLENTY).await;
+    let client = payer.at(&served);
+    let mut ask = question("Describe them.", 100);
+    let picture = json!({"type": "image_url", "image_url": {"url": "https://pictures.example/x.png"}});
+    let shown = json!({"role": "user", "content": [picture, picture]});
+    ask["messages"].as_array_mut().expect("a list").insert(0, shown);
+    let mut hand = provider.expect("Describe them.");
+    hand.chunk();
+    let mut answer = client.open(&ask).await.expect("it answers");
+    assert_eq!(answer.text().await.as_deref(), Some(CHUNK));
+    let id = answer.id.clone();
+    drop(answer);
+    tokio::time::timeout(PATIENCE, hand.deserted()).await.expect("the provider's connection is closed");
+    world.audited().await;
+    let hold = books::hold(&world.database.pool, &id).await;
+    assert!(hold.amount > 2_600 && hold.tokens_in.is_some_and(|tokens| tokens > 2_000), "{hold:?}");
+    // Whole, the provider's word counts; and where a pool names no such price, there are no pictures.
+    let hand = provider.expect("Describe them.");
+    hand.chunk();
+    hand.end(1_530, 1);
+    assert_eq!(client.ask(&ask).await.cost(), 1_532);
+    let without = world.launch().catalog(&provider.catalog()).start().await;
+    let refused = payer.at(&without).ask(&ask).await;
+    assert!(refused.status == 400 && refused.text.contains("takes no pictures"), "{}", refused.text);
+    world.audited().await;
 }
