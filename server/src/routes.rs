@@ -139,6 +139,9 @@ pub(crate) struct App {
     sign_up: SignUp,
     burner: Burner,
     origins: origins::Origins,
+    /// For prompts, payment notices, and all other bodies.
+    prompts: body::Budget,
+    notices: body::Budget,
     bodies: body::Budget,
     gate: gate::Gate,
     pictures: pages::Pictures,
@@ -327,7 +330,9 @@ pub fn router(state: AppState) -> Router {
         ipn_secret: state.ipn_secret,
         tickets: state.tickets,
         sockets: state.sockets,
-        bodies: body::Budget::new(),
+        prompts: body::Budget::new(limits::PROMPTS_IN_FLIGHT_BYTES),
+        notices: body::Budget::new(limits::NOTICES_IN_FLIGHT_BYTES),
+        bodies: body::Budget::new(limits::BODIES_IN_FLIGHT_BYTES),
         gate: gate::Gate::default(),
         pictures: pages::Pictures::default(),
     });

@@ -70,7 +70,7 @@ async fn message(app: &Arc<App>, asked: &Asked, request: Request) -> Result<Resp
     let (parts, incoming) = request.into_parts();
     let (key, incoming) = caller::key_before(app, asked, &parts.headers, incoming, ACCESS).await?;
     let wish = {
-        let whole = body::read(&app.bodies, &parts, incoming, limits::INFERENCE_BODY_BYTES).await?;
+        let whole = body::read(&app.prompts, &parts, incoming, limits::INFERENCE_BODY_BYTES).await?;
         ask::wish(&whole.parse()?, asked, shared::clamp(&parts.headers)?)?
     };
     let started = turn::start(&app.ctx, Asker::of_key(&key), wish.ask).await?;

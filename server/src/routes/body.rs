@@ -1,6 +1,7 @@
 //! Reads a request's body within bounds and parses it without ever quoting it.
 //!
-//! Bytes being read are counted against one budget of the process, so that slow clients cannot fill the memory.
+//! Bytes being read are counted against a budget of the process, so that slow clients cannot fill the memory: prompts,
+//! payment notices and everything else have one each, so that none crowds out the others.
 
 use std::sync::Arc;
 
@@ -16,13 +17,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::fault::Fault;
 use super::limits;
 
-/// The memory that bodies may take together while they are read and parsed.
+/// The memory that bodies of one kind may take together while they are read and parsed.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget(Arc<Semaphore>);
 
 impl Budget {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(limits::BODIES_IN_FLIGHT_BYTES)))
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes)))
     }
 }
 
@@ -175,7 +176,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused_and_gives_its_share_back() {
-        let budget = Budget::new();
+        let budget = Budget::new(limits::BODIES_IN_FLIGHT_BYTES);
         let parts = axum::http::Request::new(()).into_parts().0;
         let fault = read(&budget, &parts, Body::from(vec![b'x'; 101]), 100).await.expect_err("too large");
         assert!(matches!(fault, Fault::TooLarge { limit: 100 }));

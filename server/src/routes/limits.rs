@@ -16,8 +16,12 @@ pub(crate) const BACK_BYTES: usize = 2 * 1024;
 pub(crate) const NOTICE_BODY_BYTES: usize = 64 * 1024;
 /// A payment notice is answered within 3 s or the vendor gives up (SPEC §3); half a second is for the way.
 pub(crate) const NOTICE: Duration = Duration::from_millis(2_500);
-/// All bodies being read at once: ten thousand slow clients together hold no more than this.
-pub(crate) const BODIES_IN_FLIGHT_BYTES: usize = 256 * 1024 * 1024;
+/// All prompts being read at once: ten thousand slow clients together hold no more than this.
+pub(crate) const PROMPTS_IN_FLIGHT_BYTES: usize = 192 * 1024 * 1024;
+/// All other bodies being read at once: a crowd of prompts keeps nobody from signing in or ordering.
+pub(crate) const BODIES_IN_FLIGHT_BYTES: usize = 48 * 1024 * 1024;
+/// All payment notices being read at once: no other crowd keeps money from arriving.
+pub(crate) const NOTICES_IN_FLIGHT_BYTES: usize = 16 * 1024 * 1024;
 /// A body arrives whole within this time: 4 MiB at 140 KB/s.
 pub(crate) const BODY_READ: Duration = Duration::from_secs(30);
 /// What is read of a refused body and forgotten, so that its sender gets to read the refusal.

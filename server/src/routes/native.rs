@@ -107,7 +107,7 @@ async fn door(
     let (parts, incoming) = request.into_parts();
     let (key, incoming) = caller::key_before(app, asked, &parts.headers, incoming, ACCESS).await?;
     let wish = {
-        let whole = body::read(&app.bodies, &parts, incoming, limits::INFERENCE_BODY_BYTES).await?;
+        let whole = body::read(&app.prompts, &parts, incoming, limits::INFERENCE_BODY_BYTES).await?;
         read(&whole, asked, shared::clamp(&parts.headers)?)?
     };
     answer(app, asked, &key, wish, form).await

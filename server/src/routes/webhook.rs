@@ -112,7 +112,7 @@ async fn take_in_time(
 ) -> Result<Outcome, Refused> {
     let now = app.ctx.clock.now();
     app.gate.address(asked.ip, now).map_err(|retry_after_s| Refused::Address { retry_after_s })?;
-    let whole = body::read_any(&app.bodies, body, limits::NOTICE_BODY_BYTES).await.map_err(Refused::Body)?;
+    let whole = body::read_any(&app.notices, body, limits::NOTICE_BODY_BYTES).await.map_err(Refused::Body)?;
     let size = whole.bytes().len();
     app.gate.body(asked.ip, size, now).map_err(|retry_after_s| Refused::Address { retry_after_s })?;
     let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).unwrap_or_default();
