@@ -51,7 +51,7 @@ pub fn administer(visit: &Visit) -> String {
 fn who() -> impl IntoView {
     view! {
         <h2 id="who">"Who administers"</h2>
-        <p>"Administrators are wallets. A developer who signs up with a wallet looks after the community that the sign-up made; further wallets are added under Settings, by another administrator, with a reason. Sign in, and "<a href="/admin">"your communities"</a>" lists those that are yours. Somebody else\u{2019}s is simply not there. The last administrator cannot be taken away."</p>
+        <p>"Administrators are wallets. A developer who signs up with a wallet looks after the community that the sign-up made; further wallets are added under Settings, asked for twice and with a reason, as a "<a href="#repairs">"repair of money"</a>" is. Sign in, and "<a href="/admin">"your communities"</a>" lists those that are yours. Somebody else\u{2019}s is simply not there. The last administrator cannot be taken away; where one of two has lost their wallet, the operator says "<code>"freeside admins remove"</code>"."</p>
         <p>"Everything that an administrator changes stands in the record: when, who, what, and the reason that they gave. The record only grows."</p>
     }
 }

@@ -117,7 +117,7 @@ enum Refused {
     /// A field cannot be right.
     Wrong(Wrong),
     /// The page says why.
-    Told(Shape),
+    Told(Box<Shape>),
     /// Anything else.
     Fault(Fault),
 }
@@ -179,8 +179,8 @@ async fn entitle(looking: &Looking, form: &Form, reason: &str) -> Result<Applied
             let fields = vec![("do", form.field("do").to_owned()), ("wallet", target)];
             return Ok(Applied::Asked { answer, reason: reason.to_owned(), fields });
         }
-        Ok(Asking::Wrong) => return Err(Refused::Told(Shape::not_confirmed(not_confirmed()))),
-        Err(fault) => return Err(Refused::Told(problem::of(fault, looking.reader.asked()))),
+        Ok(Asking::Wrong) => return Err(Refused::Told(Box::new(Shape::not_confirmed(not_confirmed())))),
+        Err(fault) => return Err(Refused::Told(Box::new(problem::of(fault, looking.reader.asked())))),
     };
     let by = Deputy { who: &who, reason };
     let done = if is_given {
