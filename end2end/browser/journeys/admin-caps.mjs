@@ -61,4 +61,14 @@ export async function run({ base, api, open, signIn, axe, check, expectTrouble }
   await signIn(other, 1);
   const reply = await other.goto(`${path}/settings`);
   check.equal(reply.status(), 200, "who was added may read");
+
+  // Neither of two changes the list alone.
+  await page.getByText("Remove 0x7099").click();
+  await page.locator("details[open]").getByLabel("Why").fill("one is enough");
+  await page.locator("details[open]").getByRole("button", { name: "Go on" }).click();
+  await page.getByRole("heading", { name: "It waits for another administrator" }).waitFor();
+  await other.reload();
+  await other.getByRole("button", { name: "Approve and do it" }).waitFor();
+  check((await other.locator("main").innerText()).includes("one is enough"), "the other one reads why");
+  await axe.everywhere(other, "a right to approve");
 }
