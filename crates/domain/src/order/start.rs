@@ -2,6 +2,7 @@
 
 use time::{Duration, OffsetDateTime};
 use types::MicroUsd;
+use types::catalog::Pack;
 
 use super::idempotency::{self, Found};
 use super::{Order, OrderError, OrderId, OrderView, PRICE_CURRENCY, Payer, view};
@@ -29,16 +30,33 @@ pub async fn start(
     let Some(sold) = ctx.catalog.packs.get(pack) else {
         return Err(OrderError::UnknownPack(pack.to_owned()));
     };
-    let now = ctx.clock.now();
     let mut tx = ctx.db.begin().await?;
+    let made = make(ctx, &mut tx, who, (pack, sold), idempotency_key).await;
+    // Before the answer, whatever it is: a transaction that is dropped ends some time later, and the key is in flight
+    // until then.
+    match made {
+        Ok(_) => tx.commit().await?,
+        Err(_) => tx.rollback().await?,
+    }
+    made
+}
+
+async fn make(
+    ctx: &Ctx,
+    tx: &mut sqlx::PgConnection,
+    who: Payer,
+    (pack, sold): (&str, &Pack),
+    idempotency_key: Option<&str>,
+) -> Result<OrderView, OrderError> {
+    let now = ctx.clock.now();
     let slot = match idempotency_key {
         None => None,
-        Some(key) => match idempotency::look(&mut tx, who.key, key, &format!("order {pack}"), now).await? {
+        Some(key) => match idempotency::look(tx, who.key, key, &format!("order {pack}"), now).await? {
             Found::Answered(view) => return Ok(view),
             Found::Free(slot) => Some(slot),
         },
     };
-    count(&mut tx, who, now).await?;
+    count(tx, who, now).await?;
     let order = Order {
         id: OrderId(ctx.clock.uuid_v7()),
         key: who.key,
@@ -50,12 +68,11 @@ pub async fn start(
         expires_days: sold.expires_days.map(i32::from),
         created_at: now,
     };
-    insert(&mut tx, &order).await?;
+    insert(tx, &order).await?;
     let view = view::without_coins(&order, &[]);
     if let Some(slot) = slot {
-        idempotency::keep(&mut tx, slot, &view, now).await?;
+        idempotency::keep(tx, slot, &view, now).await?;
     }
-    tx.commit().await?;
     Ok(view)
 }
 
