@@ -6,8 +6,8 @@
 //! * A refused request counts for nothing.
 //!
 //! Everything is in this process's memory, bounded, and gone after a restart; the day's tokens are read from the books
-//! again ([`Limits::seeding`], [`Limits::seed`]), every minute, so that several processes come to see one another's
-//! tokens. Deliberately absent: money, and the reading itself. [`Limits::admit`] only computes, and never
+//! ([`Limits::seeding`], [`Limits::seed`]), and what is new in them every minute, so that several processes come to see
+//! one another's tokens. Deliberately absent: money, and the reading itself. [`Limits::admit`] only computes, and never
 //! waits.
 
 mod window;
@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::Date;
 use tokio::sync::Semaphore;
-use types::{Clock, KeyId};
+use types::{Clock, KeyId, ReservationId};
 
 use crate::ApiKey;
 use crate::bounded::make_room;
@@ -30,8 +30,10 @@ const SHARDS: usize = 16;
 const MAX_KEYS_PER_SHARD: usize = 100_000 / SHARDS;
 /// A key without a request for this long is forgotten; its tokens of the day are in the books.
 const IDLE_MS: i64 = 10 * 60 * 1_000;
-/// The day's tokens are read from the books again after this long.
-const SEEDED_FOR_MS: i64 = 60 * 1_000;
+/// What is new in the books is read after this long …
+const SEEDED_FOR_MS: i64 = 45 * 1_000;
+/// … and up to this much more, by the key's id: keys that were first seen together are not read together ever after.
+const SEEDED_SPREAD_MS: i64 = 15 * 1_000;
 /// Readings of the books at once that no request waits for.
 const READINGS: usize = 2;
 /// A request that only waits for the corrections of others should try again soon.
@@ -63,13 +65,27 @@ pub struct RateHeaders {
     pub reset_tokens_s: u32,
 }
 
+/// What the books say of a key's tokens on one UTC day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayRead {
+    /// The day.
+    pub day: Date,
+    /// All its tokens, as far as they are charged.
+    pub used: u64,
+    /// Every answer before this one has ended: the next reading begins here …
+    pub until: ReservationId,
+    /// … and adds to this, what those answers used.
+    pub ended: u64,
+}
+
 /// What is known of a key's tokens of the day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seeding {
     /// The books were read within the last minute.
     Known,
-    /// They were, but longer ago. Said to one caller, who reads them again while everybody goes on with what is known.
-    Stale,
+    /// They were, but longer ago. Said to one caller, who reads what is new since then while everybody goes on with what
+    /// is known.
+    Stale(DayRead),
     /// This process has not read them: read them, and call [`Limits::seed`], before [`Limits::admit`].
     Unknown,
 }
@@ -110,7 +126,8 @@ struct Meter {
     day: Date,
     used: u64,
     reserved: u64,
-    seeded_ms: Option<i64>,
+    /// The last reading, and when it was taken or last asked for.
+    read: Option<(DayRead, i64)>,
     seen_ms: i64,
 }
 
@@ -174,18 +191,19 @@ impl Limits {
         }
     }
 
-    /// Whether the key's tokens of today have been read from the books lately. [`Seeding::Stale`] is said to one caller
+    /// Whether the key's tokens of the day have been read from the books lately. [`Seeding::Stale`] is said to one caller
     /// a minute: should that reading fail, the next one is a minute later.
     pub fn seeding(&self, key: &ApiKey) -> Seeding {
         let now = self.now();
         let mut shard = self.shard(key.id);
         let meter = shard.meter(key.id, now);
-        match meter.seeded_ms {
+        let spread_ms = key.id.0.rem_euclid(SEEDED_SPREAD_MS);
+        match &mut meter.read {
             None => Seeding::Unknown,
-            Some(at) if now.ms - at < SEEDED_FOR_MS => Seeding::Known,
-            Some(_) => {
-                meter.seeded_ms = Some(now.ms);
-                Seeding::Stale
+            Some((_, at)) if now.ms - *at < SEEDED_FOR_MS + spread_ms => Seeding::Known,
+            Some((read, at)) => {
+                *at = now.ms;
+                Seeding::Stale(*read)
             }
         }
     }
@@ -201,16 +219,16 @@ impl Limits {
         self.0.readings.acquire().await.expect("it is never closed")
     }
 
-    /// Takes over what the books say was used on `day`. A figure that is lower than our own is only older, and is
+    /// Takes over what the books say was used on a day. A figure that is lower than our own is only older, and is
     /// ignored; so is one of another day, read just before midnight.
-    pub fn seed(&self, key: &ApiKey, day: Date, tokens_used: u64) {
+    pub fn seed(&self, key: &ApiKey, read: DayRead) {
         let now = self.now();
         let mut shard = self.shard(key.id);
         let meter = shard.meter(key.id, now);
-        if meter.day == day {
-            meter.used = meter.used.max(tokens_used);
+        if meter.day == read.day {
+            meter.used = meter.used.max(read.used);
         }
-        meter.seeded_ms = Some(now.ms);
+        meter.read = Some((read, now.ms));
     }
 
     fn now(&self) -> Now {
@@ -261,7 +279,7 @@ impl Shard {
             day: now.day,
             used: 0,
             reserved: 0,
-            seeded_ms: None,
+            read: None,
             seen_ms: now.ms,
         });
         meter.seen_ms = now.ms;

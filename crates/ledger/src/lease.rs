@@ -14,6 +14,9 @@ use crate::{Ledger, SubmitError};
 
 /// Clocks of machines differ; a hold's id may be this much older than its owner's start.
 const CLOCK_MARGIN_MS: i64 = 60 * 60 * 1_000;
+/// A hold's row may become visible this long after the time in its id: a writer refuses one that waited 5 s, and the rest
+/// is room for clocks that differ.
+pub const UNSEEN_MS: i64 = 15_000;
 /// Holds that one look brings. The next look brings the next.
 pub const OPEN_HOLDS_AT_MOST: usize = 1_000;
 

@@ -42,7 +42,7 @@ pub use check::{Difference, check_community, check_everything};
 pub use grant::{grant, grant_lot};
 pub use guard::{Checker, Pass};
 pub use lease::{
-    Lease, OPEN_HOLDS_AT_MOST, dead_among, first_id_at, made_at_ms, open_holds, sweep_dead_owners,
+    Lease, OPEN_HOLDS_AT_MOST, UNSEEN_MS, dead_among, first_id_at, made_at_ms, open_holds, sweep_dead_owners,
 };
 pub use model::*;
 #[doc(hidden)]

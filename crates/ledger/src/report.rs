@@ -12,7 +12,7 @@ mod requests;
 
 use sqlx::PgConnection;
 use time::{Date, OffsetDateTime};
-use types::{AccountId, CommunityId};
+use types::{AccountId, CommunityId, ReservationId};
 
 pub use agents::{AgentUsage, usage_of_agents};
 pub use billing::{Movement, Origin, lots, movements, origins};
@@ -24,7 +24,7 @@ pub use conservation::{Conservation, conservation};
 pub use decisions::{Decision, DecisionFilter, Shares, decisions, shares};
 pub use requests::{Life, RequestLine, RequestQuery, requests};
 
-use crate::lease::first_id_at;
+use crate::lease::{UNSEEN_MS, first_id_at};
 use crate::model::{AccountKey, Source};
 
 /// An account's sums, in micro-USD.
@@ -153,23 +153,48 @@ pub async fn usage(
     .await
 }
 
-/// Tokens that an API key used on a UTC day: charged ones, by the books.
+/// Tokens that an API key was charged, as far as a reading went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyTokens {
+    /// Every answer of the key before this one has ended.
+    pub until: ReservationId,
+    /// What those used, of the ones that this reading saw.
+    pub ended: u64,
+    /// What later ones used that have ended as well.
+    pub later: u64,
+}
+
+/// Tokens that an API key used on `now`'s UTC day, by the books: all of them, or those `since` where an earlier reading
+/// said [`KeyTokens::until`]. Reads the key's own answers and nobody else's.
+///
+/// A hold that was swept and charged late, after a reading passed it, is not seen again: it was its process that died.
 pub async fn tokens_of_key(
     connection: &mut PgConnection,
-    community: CommunityId,
     key_id: i64,
-    day: Date,
-) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select coalesce(sum(tokens_in + tokens_out), 0)::bigint as "tokens!" from hold
-           where community_id = $1 and id >= $3 and id < $4 and key_id = $2 and state = 1"#,
-        community.0,
+    since: Option<ReservationId>,
+    now: OffsetDateTime,
+) -> Result<KeyTokens, sqlx::Error> {
+    let since = since.map_or_else(|| first_id_of(now.date()), |since| since.0);
+    let settled = first_id_at(milliseconds(now) - UNSEEN_MS).max(since);
+    let row = sqlx::query!(
+        r#"with answer as materialized (
+             select id, state, tokens_in + tokens_out as tokens from hold
+             where key_id = $1 and id >= $2 and id < $3),
+           until as (
+             select least($4, (select id from answer where state = 0 order by id limit 1)) as id)
+           select until.id as "until!",
+             coalesce(sum(tokens) filter (where state = 1 and answer.id < until.id), 0)::bigint as "ended!",
+             coalesce(sum(tokens) filter (where state = 1 and answer.id >= until.id), 0)::bigint as "later!"
+           from until left join answer on true group by until.id"#,
         key_id,
-        first_id_of(day),
-        first_id_of(day.next_day().unwrap_or(Date::MAX))
+        since,
+        first_id_of(now.date().next_day().unwrap_or(Date::MAX)),
+        settled
     )
     .fetch_one(connection)
-    .await
+    .await?;
+    let count = |tokens: i64| u64::try_from(tokens).unwrap_or(0);
+    Ok(KeyTokens { until: ReservationId(row.until), ended: count(row.ended), later: count(row.later) })
 }
 
 /// Where one hold stands.
@@ -194,7 +219,7 @@ pub enum HoldEnd {
 pub async fn hold_end(
     connection: &mut PgConnection,
     community: CommunityId,
-    id: types::ReservationId,
+    id: ReservationId,
 ) -> Result<Option<HoldEnd>, sqlx::Error> {
     type Row = (i16, Option<i64>, Option<i64>, Option<i64>);
     let row: Option<Row> = sqlx::query_as(
@@ -253,6 +278,10 @@ pub async fn price_version(
 }
 
 fn first_id_of(day: Date) -> uuid::Uuid {
-    let milliseconds = day.midnight().assume_utc().unix_timestamp_nanos() / 1_000_000;
-    first_id_at(i64::try_from(milliseconds).unwrap_or(i64::MAX))
+    first_id_at(milliseconds(day.midnight().assume_utc()))
+}
+
+/// Since 1970.
+fn milliseconds(at: OffsetDateTime) -> i64 {
+    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }

@@ -29,8 +29,9 @@ const LAST_USED: Duration = Duration::from_secs(30);
 const SIGN_IN_LEFTOVERS: Duration = Duration::from_mins(1);
 /// A look for owners whose lease has run out; more often where leases are shorter than twice this.
 const SWEEP: Duration = Duration::from_secs(5);
-/// A look at what this process holds and no longer works on. Often, so that each look has little to read.
-const OWN_HOLDS: Duration = Duration::from_secs(20);
+/// A look at what this process holds and no longer works on. Often, so that each look has little to read, and with no
+/// common measure with [`CHECK`]: both at once would keep two of PostgreSQL's processes busy.
+const OWN_HOLDS: Duration = Duration::from_secs(13);
 /// SPEC §13 wants the books looked at every 15 s, and a violation seen within them: the look itself takes its time too.
 const CHECK: Duration = Duration::from_secs(10);
 /// Lots that are due, of accounts that nobody uses: what a balance shows is at most this much too high.
@@ -45,9 +46,6 @@ const CREDIT: Duration = Duration::from_secs(15);
 const REVIVE: Duration = Duration::from_secs(1);
 /// A hold younger than this may be one whose turn has not taken its place yet.
 const SETTLING_MS: i64 = 60_000;
-/// A hold may become visible this long after the time in its id: a writer refuses one that waited 5 s, and the rest is
-/// room for clocks that differ.
-const UNSEEN_MS: i64 = 15_000;
 
 /// Starts the jobs of `roles`; they end when `tasks` is shut down.
 pub(crate) fn start(tasks: &mut JoinSet<()>, settings: &Settings, roles: &Roles, core: &Core, books: &Books) {
@@ -218,7 +216,7 @@ impl Leaks {
         // A full page is not all there is.
         if open.len() < ledger::OPEN_HOLDS_AT_MOST {
             let oldest = open.iter().map(|(_, id)| ledger::made_at_ms(*id)).min();
-            self.closed_until_ms = Some(oldest.unwrap_or(now).min(now - UNSEEN_MS));
+            self.closed_until_ms = Some(oldest.unwrap_or(now).min(now - ledger::UNSEEN_MS));
         }
         Ok(leaked)
     }

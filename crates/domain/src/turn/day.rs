@@ -1,12 +1,12 @@
 //! A key's tokens of the day, read from the books: on first sight before its request is admitted, and each minute
 //! beside its requests, so that several processes come to see one another's tokens.
 //!
-//! The sum runs over all of the key's answers of the day, so no request waits for a second reading, callers of one key
-//! share the first, and few readings run at once: a minute's end must not be felt by anybody.
+//! A reading goes on where the one before ended, no request waits for a second one, callers of one key share the first,
+//! and few run at once: a minute's end must not be felt by anybody.
 
 use std::sync::Arc;
 
-use identity::{ApiKey, Seeding};
+use identity::{ApiKey, DayRead, Seeding};
 
 use super::Refusal;
 use crate::Ctx;
@@ -15,11 +15,11 @@ use crate::Ctx;
 pub(super) async fn seed_limits(ctx: &Arc<Ctx>, key: &Arc<ApiKey>) -> Result<(), Refusal> {
     match ctx.limits.seeding(key) {
         Seeding::Known => Ok(()),
-        Seeding::Stale => {
+        Seeding::Stale(last) => {
             let (ctx, key) = (Arc::clone(ctx), Arc::clone(key));
             tokio::spawn(async move {
                 let _turn = ctx.limits.reading().await;
-                if let Err(error) = read(&ctx, &key).await {
+                if let Err(error) = read(&ctx, &key, Some(last)).await {
                     tracing::warn!(%error, key = %key.public_id, "a key's tokens of the day could not be read again");
                 }
             });
@@ -28,17 +28,21 @@ pub(super) async fn seed_limits(ctx: &Arc<Ctx>, key: &Arc<ApiKey>) -> Result<(),
         Seeding::Unknown => {
             let _turn = ctx.limits.first_sight(key).await;
             if ctx.limits.seeding(key) == Seeding::Unknown {
-                read(ctx, key).await.map_err(|error| Refusal::unread(error.into()))?;
+                read(ctx, key, None).await.map_err(|error| Refusal::unread(error.into()))?;
             }
             Ok(())
         }
     }
 }
 
-async fn read(ctx: &Ctx, key: &ApiKey) -> Result<(), sqlx::Error> {
-    let day = ctx.clock.now().date();
+async fn read(ctx: &Ctx, key: &ApiKey, last: Option<DayRead>) -> Result<(), sqlx::Error> {
+    let now = ctx.clock.now();
+    let last = last.filter(|last| last.day == now.date());
     let mut connection = ctx.db.acquire().await?;
-    let used = ledger::report::tokens_of_key(&mut connection, key.community, key.id.0, day).await?;
-    ctx.limits.seed(key, day, u64::try_from(used).unwrap_or(0));
+    let since = last.map(|last| last.until);
+    let more = ledger::report::tokens_of_key(&mut connection, key.id.0, since, now).await?;
+    let ended = last.map_or(0, |last| last.ended) + more.ended;
+    let read = DayRead { day: now.date(), used: ended + more.later, until: more.until, ended };
+    ctx.limits.seed(key, read);
     Ok(())
 }

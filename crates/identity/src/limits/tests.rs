@@ -86,20 +86,42 @@ fn midnight_gives_the_day_back_but_not_what_is_in_flight() {
 fn the_books_are_asked_on_first_sight_and_again_each_minute_and_only_raise() {
     let (clock, limits) = limits();
     let key = key(1, 100, 1_000);
+    let read = |used| {
+        let until = ReservationId(uuid::Uuid::from_u128(7));
+        DayRead { day: START.date(), used, until, ended: used / 2 }
+    };
     assert_eq!(limits.seeding(&key), Seeding::Unknown);
-    limits.seed(&key, START.date(), 300);
+    limits.seed(&key, read(300));
     assert_eq!(limits.seeding(&key), Seeding::Known);
     limits.admit(&key, 100).expect("fits").correct(100);
-    limits.seed(&key, START.date(), 350);
+    limits.seed(&key, read(350));
     assert_eq!(limits.admit(&key, 0).expect("fits").headers.remaining_tokens, 600, "an older figure");
     clock.advance(Duration::seconds(60));
-    assert_eq!(limits.seeding(&key), Seeding::Stale);
+    assert_eq!(limits.seeding(&key), Seeding::Stale(read(350)), "the next reading goes on from the last");
     assert_eq!(limits.seeding(&key), Seeding::Known, "one caller reads");
-    limits.seed(&key, START.date(), 700);
+    limits.seed(&key, read(700));
     assert_eq!(limits.admit(&key, 0).expect("fits").headers.remaining_tokens, 300);
     clock.advance(Duration::seconds(30));
-    limits.seed(&key, START.date(), 700);
+    limits.seed(&key, read(700));
     assert_eq!(limits.admit(&key, 0).expect("fits").headers.remaining_tokens, 1_000, "yesterday's figure");
+}
+
+#[test]
+fn keys_that_were_first_seen_together_are_not_read_again_together() {
+    let (clock, limits) = limits();
+    let keys: Vec<ApiKey> = (0..1_000).map(|id| key(id * 7_919, 100, 1_000)).collect();
+    let until = ReservationId(uuid::Uuid::nil());
+    for key in &keys {
+        limits.seed(key, DayRead { day: START.date(), used: 0, until, ended: 0 });
+    }
+    let mut read_in_one_second = Vec::new();
+    for _ in 0..60 {
+        clock.advance(Duration::seconds(1));
+        read_in_one_second
+            .push(keys.iter().filter(|key| matches!(limits.seeding(key), Seeding::Stale(_))).count());
+    }
+    assert_eq!(read_in_one_second.iter().sum::<usize>(), 1_000, "each once within the minute");
+    assert!(read_in_one_second.iter().all(|count| *count < 100), "{read_in_one_second:?}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Reports for admins reconcile: pools, days and users sum to what the journal says, to the micro-USD.
 
 use ledger::report::{
-    Charged, Span, lots, movements, origins, projection, span, usage_by_user, usage_of_community,
+    Charged, KeyTokens, Span, lots, movements, origins, projection, span, tokens_of_key, usage_by_user,
+    usage_of_community,
 };
 use ledger::{Charge, Kind, Op, Source};
 use rand::rngs::StdRng;
@@ -188,4 +189,58 @@ async fn lots_and_movements_come_in_pages_and_add_up() {
     let rest = movements(&mut connection, COMMUNITY, None, Some(first[5].seq), 100).await.unwrap();
     assert_eq!(first.len() + rest.len(), 11, "charges are not movements of credits");
     assert!(first.iter().chain(&rest).all(|movement| movement.kind == Kind::Mint && movement.lot.is_some()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readings_that_go_on_from_one_another_see_what_one_of_the_whole_day_sees() {
+    let clock = Clock::fixed(time::macros::datetime!(2026-03-01 22:30 UTC));
+    let database = TestDatabase::new().await;
+    open(&database.pool, &clock, key(1, 1), 1_000_000).await;
+    let (ledger, _writers) = start(&database.url(), &clock);
+    let mut random = StdRng::seed_from_u64(11);
+    let mut connection = database.pool.acquire().await.unwrap();
+    let (mut running, mut last): (Vec<uuid::Uuid>, Option<(time::Date, KeyTokens)>) = (Vec::new(), None);
+    let mut days = std::collections::BTreeSet::new();
+    for _ in 0..400 {
+        match random.random_range(0..4) {
+            0 | 1 => {
+                let (id, api_key) = (clock.uuid_v7(), random.random_range(7..9));
+                let Op::Hold(new) = hold(key(1, 1), id, 500) else { unreachable!("it is a hold") };
+                ledger.submit(Op::Hold(ledger::NewHold { api_key: Some(api_key), ..new })).await.unwrap();
+                running.push(id);
+            }
+            _ if running.is_empty() => {}
+            _ => {
+                // In any order: an answer may end long after one that began later.
+                let id = running.swap_remove(random.random_range(0..running.len()));
+                let release = Op::Release { key: key(1, 1), id: ReservationId(id) };
+                let settle = crate::common::settle(key(1, 1), id, 9);
+                ledger.submit(if random.random_range(0..4) == 0 { release } else { settle }).await.unwrap();
+            }
+        }
+        clock.advance(Duration::seconds(random.random_range(0..40)));
+        if random.random_range(0..3) > 0 {
+            continue;
+        }
+        let now = clock.now();
+        let known = last.filter(|(day, _)| *day == now.date()).map(|(_, tokens)| tokens);
+        let since = known.map(|known| known.until);
+        let mut read = tokens_of_key(&mut connection, 7, since, now).await.unwrap();
+        read.ended += known.map_or(0, |known| known.ended);
+        let whole = tokens_of_key(&mut connection, 7, None, now).await.unwrap();
+        let by_hand: i64 = sqlx::query_scalar(
+            "select coalesce(sum(tokens_in + tokens_out), 0)::bigint from hold
+             where key_id = 7 and state = 1 and (created_at at time zone 'utc')::date = $1",
+        )
+        .bind(now.date())
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+        assert_eq!(i64::try_from(read.ended + read.later).unwrap(), by_hand, "{now}");
+        assert_eq!((whole.ended, whole.later), (read.ended, read.later), "{now}");
+        assert!(since.is_none_or(|since| since.0 <= read.until.0), "{now}");
+        days.insert(now.date());
+        last = Some((now.date(), read));
+    }
+    assert!(days.len() > 1, "midnight was among them: {days:?}");
 }
