@@ -1,6 +1,5 @@
 //! The worst case of a request (SPEC §13): what is set aside before a single token is spoken.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use types::catalog::{Catalog, PoolSettings};
 use types::s2s::Message;
@@ -89,9 +88,9 @@ fn size(ask: &Ask) -> Size {
     let mut bytes = raw(&ask.tools) + raw(&ask.tool_choice) + raw(&ask.response_format);
     let mut images = 0;
     for message in &ask.messages {
-        let content = message.content.as_deref().map_or((0, 0), content);
-        bytes += content.0 + raw(&message.tool_calls) + message.name.as_ref().map_or(0, String::len);
-        images += content.1;
+        let content = message.content_size();
+        bytes += content.bytes + raw(&message.tool_calls) + message.name.as_ref().map_or(0, String::len);
+        images += content.images;
     }
     if ask.messages.is_empty() {
         bytes += ask.prompt.len();
@@ -103,42 +102,5 @@ fn size(ask: &Ask) -> Size {
 
 /// Pictures of a conversation.
 pub(crate) fn images(messages: &[Message]) -> usize {
-    messages.iter().filter_map(|message| message.content.as_deref()).map(|raw| content(raw).1).sum()
-}
-
-/// Bytes of a content's texts, and its pictures.
-fn content(raw: &RawValue) -> (usize, usize) {
-    #[derive(Deserialize)]
-    struct Kind<'a> {
-        #[serde(borrow, rename = "type")]
-        kind: Option<&'a RawValue>,
-    }
-    let whole = (raw.get().len(), 0);
-    if !raw.get().starts_with('[') {
-        return whole;
-    }
-    let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else { return whole };
-    parts.into_iter().fold((0, 0), |(bytes, images), part| {
-        let kind = serde_json::from_str::<Kind<'_>>(part.get()).ok().and_then(|part| part.kind);
-        match kind.map(RawValue::get) {
-            Some("\"image_url\"") => (bytes, images + 1),
-            _ => (bytes + part.get().len(), images),
-        }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_picture_counts_what_the_pool_says_and_its_address_nothing() {
-        let of = |json: &str| content(&RawValue::from_string(json.to_owned()).expect("JSON"));
-        let text = r#"{"type":"text","text":"abc"}"#;
-        let image = format!(r#"{{"type":"image_url","image_url":{{"url":"data:{}"}}}}"#, "A".repeat(5_000));
-        assert_eq!(of("\"abc\""), (5, 0));
-        assert_eq!(of(&format!("[{text}]")), (text.len(), 0));
-        assert_eq!(of(&format!("[{image},{text},{image}]")), (text.len(), 2));
-        assert_eq!(of(&format!("[{image}, 7]")), (1, 1), "what is no part is text");
-    }
+    messages.iter().map(|message| message.content_size().images).sum()
 }

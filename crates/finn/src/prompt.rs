@@ -15,8 +15,6 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 struct Part<'a> {
     #[serde(borrow, default)]
     text: Option<Text<'a>>,
-    #[serde(borrow, default, rename = "type")]
-    kind: Option<&'a RawValue>,
 }
 
 /// UTF-8 bytes of every text sent: messages, tool calls and tool definitions.
@@ -36,15 +34,7 @@ pub(crate) fn bytes(request: &InferenceRequest) -> u64 {
 /// Pictures of the conversation.
 #[must_use]
 pub(crate) fn images(request: &InferenceRequest) -> u64 {
-    let contents = request.messages.iter().flatten().filter_map(|message| message.content.as_deref());
-    let of = |content: &RawValue| {
-        let parts: Vec<Part<'_>> = match content.get().as_bytes().first() {
-            Some(b'[') => serde_json::from_str(content.get()).unwrap_or_default(),
-            _ => return 0,
-        };
-        parts.iter().filter(|part| part.kind.is_some_and(|kind| kind.get() == "\"image_url\"")).count()
-    };
-    contents.map(of).sum::<usize>() as u64
+    request.messages.iter().flatten().map(|message| message.content_size().images).sum::<usize>() as u64
 }
 
 fn text_bytes(content: &RawValue) -> usize {

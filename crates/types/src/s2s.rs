@@ -89,6 +89,40 @@ pub struct Message {
     pub name: Option<String>,
 }
 
+/// How large a message's content is, for whoever prices it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContentSize {
+    /// Bytes of everything but pictures, as JSON, which is never shorter than the text that it encodes.
+    pub bytes: usize,
+    /// Pictures: what one counts has nothing to do with the bytes that name it.
+    pub images: usize,
+}
+
+impl Message {
+    /// The content's size. The one place that says what counts as a picture.
+    #[must_use]
+    pub fn content_size(&self) -> ContentSize {
+        #[derive(Deserialize)]
+        struct Kind<'a> {
+            #[serde(borrow, rename = "type")]
+            kind: Option<&'a RawValue>,
+        }
+        let Some(content) = self.content.as_deref().map(RawValue::get) else { return ContentSize::default() };
+        let whole = ContentSize { bytes: content.len(), images: 0 };
+        if !content.starts_with('[') {
+            return whole;
+        }
+        let Ok(parts) = serde_json::from_str::<Vec<&RawValue>>(content) else { return whole };
+        parts.into_iter().fold(ContentSize::default(), |size, part| {
+            let kind = serde_json::from_str::<Kind<'_>>(part.get()).ok().and_then(|part| part.kind);
+            match kind.map(RawValue::get) {
+                Some("\"image_url\"") => ContentSize { images: size.images + 1, ..size },
+                _ => ContentSize { bytes: size.bytes + part.get().len(), ..size },
+            }
+        })
+    }
+}
+
 /// The body of `POST /api/v1/inference`. The first four fields are frozen, the others agreed extensions.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct InferenceRequest {
@@ -213,4 +247,26 @@ pub enum Event<'a> {
     /// An event of a later minor version.
     #[serde(other)]
     Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_counts_as_one_and_its_address_nothing() {
+        let of = |content: &str| {
+            let message: Message = serde_json::from_str(&format!(r#"{{"role":"user","content":{content}}}"#))
+                .expect("a message");
+            let ContentSize { bytes, images } = message.content_size();
+            (bytes, images)
+        };
+        let text = r#"{"type":"text","text":"abc"}"#;
+        let image = format!(r#"{{"type":"image_url","image_url":{{"url":"data:{}"}}}}"#, "A".repeat(5_000));
+        assert_eq!(of("null"), (0, 0));
+        assert_eq!(of("\"abc\""), (5, 0));
+        assert_eq!(of(&format!("[{text}]")), (text.len(), 0));
+        assert_eq!(of(&format!("[{image},{text},{image}]")), (text.len(), 2));
+        assert_eq!(of(&format!("[{image}, 7]")), (1, 1), "what is no part is text");
+    }
 }
