@@ -249,6 +249,31 @@ pub enum Event<'a> {
     Unknown,
 }
 
+impl<'a> Event<'a> {
+    /// Reads one event's data. A piece of text, which nearly every event is, is read directly: whatever else it may be,
+    /// serde first keeps all of its fields until it has seen the tag.
+    pub fn parse(data: &'a str) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Tag {
+            Token,
+        }
+        #[derive(Deserialize)]
+        struct Token<'a> {
+            #[serde(rename = "type")]
+            _tag: Tag,
+            #[serde(borrow)]
+            content: Cow<'a, str>,
+            #[serde(default)]
+            usage: Option<Usage>,
+        }
+        match serde_json::from_str(data) {
+            Ok(Token { _tag: Tag::Token, content, usage }) => Ok(Self::Token { content, usage }),
+            Err(_) => serde_json::from_str(data),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,5 +293,25 @@ mod tests {
         assert_eq!(of(&format!("[{text}]")), (text.len(), 0));
         assert_eq!(of(&format!("[{image},{text},{image}]")), (text.len(), 2));
         assert_eq!(of(&format!("[{image}, 7]")), (1, 1), "what is no part is text");
+    }
+
+    #[test]
+    fn an_event_reads_the_same_directly_and_by_its_tag() {
+        for data in [
+            r#"{"type":"token","content":"Hi","usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}"#,
+            r#"{"content":"a \"quoted\" \u00fc","type":"token","of a later version":[1]}"#,
+            r#"{"type":"token","content":"","usage":null}"#,
+            r#"{"type":"token"}"#,
+            r#"{"type":"token","content":7}"#,
+            r#"{"type":"tool_call","index":0,"id":"call_1","name":"f","arguments":""}"#,
+            r#"{"type":"done","usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4},"model":"m","finish_reason":"stop"}"#,
+            r#"{"type":"of a later version","content":"not text for the reader"}"#,
+            r#"{"content":"no tag"}"#,
+            "[]",
+            "",
+        ] {
+            let by_tag = serde_json::from_str::<Event<'_>>(data);
+            assert_eq!(Event::parse(data).ok(), by_tag.ok(), "{data}");
+        }
     }
 }

@@ -148,7 +148,7 @@ impl Answering {
     fn parse(&mut self, data: &Bytes) -> Result<Read, Broken> {
         let mut read = Read::default();
         let mut is_sound = true;
-        let fed = self.reader.feed(data, |frame| match serde_json::from_str::<Event<'_>>(frame.data) {
+        let fed = self.reader.feed(data, |frame| match Event::parse(frame.data) {
             Ok(event) if read.end.is_none() => read.take(event),
             Ok(_) => {} // exactly one terminal event, and it is the last
             Err(_) => is_sound = false,
