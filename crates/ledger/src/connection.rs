@@ -1,6 +1,8 @@
-//! The writer's own connection: straight to PostgreSQL, statements prepared once, a batch as two round trips.
+//! The writer's own connection: straight to PostgreSQL, statements prepared once, a batch as two round trips and its writes
+//! as one statement.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -17,8 +19,10 @@ use crate::observe::{self, Observer};
 use crate::rule::{self, NeedLots, Verdict};
 use crate::sabotage::Sabotage;
 use crate::state::{LotState, State, Write};
-use crate::statements::{ALL, LOTS_AT_FIRST, LOTS_AT_MOST, READ_LOTS, Statement, decode, reads};
-use crate::writes::writes;
+use crate::statements::{
+    ALL, LOTS_AT_FIRST, LOTS_AT_MOST, READ_LOTS, Statement, decode, is_write, joined, reads,
+};
+use crate::writes::groups;
 
 /// A batch waits this long for a row lock before those who wait on it go to the slow lane.
 pub(crate) const LOCK_TIMEOUT_MS: u32 = 1_000;
@@ -76,6 +80,8 @@ impl From<tokio_postgres::Error> for Failure {
 pub(crate) struct Connection {
     client: Client,
     prepared: HashMap<&'static str, Prepared>,
+    /// Writes as one statement, by the statements that were joined: a handful of combinations.
+    joined: Mutex<HashMap<Vec<&'static str>, Prepared>>,
     sabotage: Sabotage,
 }
 
@@ -102,10 +108,10 @@ impl Connection {
             }
         });
         let mut prepared = HashMap::with_capacity(ALL.len());
-        for sql in ALL {
+        for sql in ALL.into_iter().filter(|sql| !is_write(sql)) {
             prepared.insert(sql, client.prepare(&sabotage.rewrite(sql)).await?);
         }
-        Ok(Self { client, prepared, sabotage })
+        Ok(Self { client, prepared, joined: Mutex::default(), sabotage })
     }
 
     /// Whether it can still be used.
@@ -139,7 +145,7 @@ impl Connection {
         let now = clock.now();
         let (state, verdicts) = self.decide(&mut answers, now, ops).await?;
         failpoint::reach("ledger.before_writes").await;
-        self.write(writes(&state, now)).await?;
+        self.write(groups(&state, now)).await?;
         failpoint::reach("ledger.after_commit").await;
         if let Some(observer) = observer {
             observe::tell(observer, &state, now, ops, &verdicts);
@@ -198,8 +204,14 @@ impl Connection {
 
     /// All writes and the commit, sent at once. COMMIT of a failed transaction answers without an error, so success
     /// is every statement's reply and then the commit's.
-    async fn write(&self, statements: Vec<Statement>) -> Result<(), Failure> {
-        let writes = join_all(statements.iter().map(|(sql, parameters)| self.query(sql, parameters)));
+    async fn write(&self, groups: Vec<Vec<Statement>>) -> Result<(), Failure> {
+        let mut statements = Vec::with_capacity(groups.len());
+        for group in groups {
+            let prepared = self.joined(group.iter().map(|(sql, _)| *sql).collect()).await?;
+            let parameters: Vec<Column> = group.into_iter().flat_map(|(_, parameters)| parameters).collect();
+            statements.push((prepared, parameters));
+        }
+        let writes = join_all(statements.iter().map(|(prepared, parameters)| self.run(prepared, parameters)));
         #[cfg(debug_assertions)]
         if failpoint::is_armed("ledger.before_commit") {
             for result in writes.await {
@@ -216,13 +228,33 @@ impl Connection {
         Ok(committed?)
     }
 
+    /// These writes as one statement; prepared when they first come together.
+    async fn joined(&self, writes: Vec<&'static str>) -> Result<Prepared, tokio_postgres::Error> {
+        let known = || self.joined.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(prepared) = known().get(&writes) {
+            return Ok(prepared.clone());
+        }
+        let texts: Vec<_> = writes.iter().map(|sql| self.sabotage.rewrite(sql)).collect();
+        let prepared = self.client.prepare(&joined(texts.iter().map(AsRef::as_ref))).await?;
+        known().insert(writes, prepared.clone());
+        Ok(prepared)
+    }
+
     async fn query(
         &self,
         sql: &'static str,
         parameters: &[Column],
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        self.run(&self.prepared[sql], parameters).await
+    }
+
+    async fn run(
+        &self,
+        statement: &Prepared,
+        parameters: &[Column],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
         let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|column| column as _).collect();
-        self.client.query(&self.prepared[sql], &parameters).await
+        self.client.query(statement, &parameters).await
     }
 
     /// Accounts of `keys` that somebody else holds locked right now, themselves or by their book.

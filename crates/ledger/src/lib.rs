@@ -50,7 +50,7 @@ pub use observe::{Observation, Observer};
 pub use post::{PostError, post};
 pub use sabotage::Sabotage;
 #[doc(hidden)]
-pub use statements::ALL as STATEMENTS;
+pub use statements::{ALL as STATEMENTS, joined_writes};
 pub use sweep::{Swept, expire_due_lots};
 pub use violation::{
     NOTE_AT_MOST, ResolveError, Resolved, Violation, Which, minting_stopped, resolve_violation, violations,

@@ -46,7 +46,7 @@ pub(crate) const READ_NAMED_LOTS: &str = "select l.community_id, l.account_id, l
 pub(crate) const READ_GUARD: &str = "select minting_stopped_at is not null from guard where id = 1";
 
 // Each write counts its rows and divides by zero when one is missing: the statement fails, the transaction with it,
-// and a commit that was already sent becomes a rollback.
+// and a commit that was already sent becomes a rollback. `joined` takes them apart where COUNTED says.
 pub(crate) const WRITE_BOOKS: &str =
     "with u as (update book b set version = b.version + 1, seq = k.seq, head = k.head,
  cap_month = k.cap_month, cap_held = k.cap_held, cap_spent = k.cap_spent
@@ -97,7 +97,51 @@ pub(crate) const INSERT_ENTRIES: &str = "with u as (insert into journal (communi
  $10::bigint[], $11::uuid[], $12::smallint[], $13::timestamptz[], $14::bytea[]) returning 1)
  select 1 / (count(*) = $1)::int from u";
 
-/// Everything a writer prepares once per connection.
+/// What stands around each write: its rows are counted, and compared with its first parameter.
+const COUNTED: (&str, &str) = ("with u as (", ")\n select 1 / (count(*) = $1)::int from u");
+
+/// Whether a statement of [`ALL`] is a write. The writer's connection runs them joined only.
+pub(crate) fn is_write(sql: &str) -> bool {
+    sql.starts_with(COUNTED.0)
+}
+
+/// All writes that a batch can have at once, as one statement: for the test that looks at its plan.
+#[doc(hidden)]
+pub fn joined_writes() -> String {
+    joined(ALL.into_iter().filter(|sql| is_write(sql)))
+}
+
+/// Several writes as one statement: what a statement costs beside its rows (its messages, its start, its reply and who wakes
+/// for that) is paid once. Their parameters follow one another. PostgreSQL gives all of them one snapshot and no order, so
+/// no two may write the same row.
+pub(crate) fn joined<'a>(writes: impl Iterator<Item = &'a str>) -> String {
+    let (mut parts, mut counts) = (Vec::new(), Vec::new());
+    let mut taken = 0;
+    for (number, sql) in writes.enumerate() {
+        let body = sql.strip_prefix(COUNTED.0).and_then(|rest| rest.strip_suffix(COUNTED.1));
+        let (body, parameters) = renumbered(body.expect("every write counts its rows"), taken);
+        parts.push(format!("u{number} as ({body})"));
+        counts.push(format!("(select count(*) from u{number}) = ${}", taken + 1));
+        taken = parameters;
+    }
+    format!("with {}\n select 1 / ({})::int", parts.join(",\n"), counts.join(" and "))
+}
+
+/// The text with its parameters counted on from `taken`, and how many are taken then.
+fn renumbered(body: &str, taken: usize) -> (String, usize) {
+    let mut pieces = body.split('$');
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    let mut last = taken + 1;
+    for piece in pieces {
+        let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
+        let number = taken + piece[..digits].parse::<usize>().expect("a parameter has a number");
+        last = last.max(number);
+        out.extend(["$", &number.to_string(), &piece[digits..]]);
+    }
+    (out, last)
+}
+
+/// Every statement of a money transaction.
 pub const ALL: [&str; 13] = [
     LOCK_BOOKS,
     LOCK_ACCOUNTS,
@@ -267,4 +311,28 @@ fn hold(row: &impl Row) -> Hold {
 
 fn key(row: &impl Row, community: usize, account: usize) -> AccountKey {
     AccountKey { community: CommunityId(row.big(community)), account: types::AccountId(row.big(account)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn joined_writes_count_each_its_rows_and_their_parameters_follow_one_another() {
+        let one = format!(
+            "{}update a set x = k.x from unnest($2::bigint[], $3::int[]) k returning 1{}",
+            COUNTED.0, COUNTED.1
+        );
+        let other =
+            format!("{}insert into b select * from unnest($2::text[]) returning 1{}", COUNTED.0, COUNTED.1);
+        assert_eq!(
+            joined([one.as_str(), &other].into_iter()),
+            "with u0 as (update a set x = k.x from unnest($2::bigint[], $3::int[]) k returning 1),\n\
+             u1 as (insert into b select * from unnest($5::text[]) returning 1)\n \
+             select 1 / ((select count(*) from u0) = $1 and (select count(*) from u1) = $4)::int"
+        );
+        assert_eq!(ALL.iter().filter(|sql| is_write(sql)).count(), 7);
+        let all = joined_writes();
+        assert!(all.contains("$84") && !all.contains("$85"), "{all}");
+    }
 }

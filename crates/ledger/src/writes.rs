@@ -33,6 +33,19 @@ pub(crate) fn writes(state: &State, now: OffsetDateTime) -> Vec<Statement> {
     statements
 }
 
+/// [`writes`], in groups that may each be joined into one statement: a hold that one batch makes and closes is written
+/// twice, and what writes it second comes in a group of its own.
+pub(crate) fn groups(state: &State, now: OffsetDateTime) -> Vec<Vec<Statement>> {
+    let mut first = writes(state, now);
+    let is_made_and_closed =
+        |row: &HoldRow| row.changed && row.new.is_some() && row.hold.state != HoldState::Open;
+    let second = state.holds.values().any(is_made_and_closed).then(|| {
+        let at = first.iter().position(|(sql, _)| *sql == UPDATE_HOLDS).expect("closing it is an update");
+        vec![first.remove(at)]
+    });
+    [first].into_iter().chain(second).filter(|group| !group.is_empty()).collect()
+}
+
 /// Adds a statement whose first parameter is the number of its rows.
 macro_rules! push {
     ($statements:expr, $sql:expr, $rows:expr, $($kind:ident |$row:ident| $value:expr),+ $(,)?) => {

@@ -42,8 +42,10 @@ async fn every_statement_of_a_batch_finds_its_rows_by_an_index() {
     println!("{rows} rows in {:?}", began.elapsed());
     // The guard is one row: there is nothing to find by an index.
     let of_one_row = |sql: &&&str| !sql.contains("from guard");
-    for (number, sql) in ledger::STATEMENTS.iter().filter(of_one_row).enumerate() {
-        let parameters = (1..=20).filter(|parameter| sql.contains(&format!("${parameter}"))).count();
+    let joined = ledger::joined_writes();
+    let statements = ledger::STATEMENTS.iter().filter(of_one_row).copied().chain([joined.as_str()]);
+    for (number, sql) in statements.enumerate() {
+        let parameters = (1..=99).filter(|parameter| sql.contains(&format!("${parameter}"))).count();
         let nulls = vec!["null"; parameters].join(", ");
         for statement in [format!("prepare s{number} as {sql}")] {
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
