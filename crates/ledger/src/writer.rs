@@ -1,10 +1,10 @@
 //! The batched writer: what is waiting goes at once, in one transaction, and then everybody is answered.
 //!
-//! At low load a batch has one operation and goes at once; small ones keep a distance of two milliseconds, so that a
-//! steady trickle shares transactions, whose price is mostly their own. A bad operation fails alone. A caller that left
-//! does not undo its operation, but a hold that nobody waits for is released at once. An account that somebody else
-//! keeps locked goes to the slow lane, and the others go on. When the outcome of a commit is unknown the same batch runs
-//! again: every operation is idempotent on its id and finds its own first answer.
+//! At low load a batch has one operation and goes at once; small ones keep a distance, so that a steady trickle shares
+//! transactions, whose price is mostly their own. A bad operation fails alone. A caller that left does not undo its
+//! operation, but a hold that nobody waits for is released at once. An account that somebody else keeps locked goes to the
+//! slow lane, and the others go on. When the outcome of a commit is unknown the same batch runs again: every operation is
+//! idempotent on its id and finds its own first answer.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,10 +25,13 @@ use crate::sabotage::Sabotage;
 /// Operations in one transaction at most. Past this a batch's own time, not the commit, makes the wait.
 pub(crate) const BATCH_AT_MOST: usize = 512;
 /// A batch of fewer operations than this …
-const FEW: usize = 8;
-/// … begins no sooner than this after the one before. At 1,500 answers/s that takes PostgreSQL's work from 480 to 345 µs an
-/// answer, for 1.5 ms of its latency; a lone caller comes later than that anyway, and a crowd fills a batch before.
-const SPACING: Duration = Duration::from_millis(2);
+const FEW: usize = 16;
+/// … begins no sooner after the one before than half as long again as that took. What a transaction costs is mostly its own
+/// price, not that of its rows: a database that answers quickly makes nobody wait for long, and one that is slow because
+/// the machine is busy gets fewer of them, and the machine some rest. A crowd fills a batch before.
+const SPACING_PERCENT: u32 = 150;
+/// The least and the most of it: below that sleeping is no saving, and a stall must not make the next ones wait as long.
+const SPACING: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(6));
 /// Operations that may wait for a writer. A second's work or less: waiting longer than that helps nobody.
 pub(crate) const QUEUE_AT_MOST: usize = 8_192;
 /// A hold that waited this long is refused: SPEC §12 gives a request 5 s for a place at the database.
@@ -154,6 +157,7 @@ impl Writer {
         let slow = self.start_slow_lane();
         let mut waiting = Vec::with_capacity(BATCH_AT_MOST);
         let mut last = Instant::now();
+        let mut took = Duration::ZERO;
         loop {
             if self.owing.is_empty() {
                 if queue.recv_many(&mut waiting, BATCH_AT_MOST).await == 0 {
@@ -162,7 +166,8 @@ impl Writer {
             } else {
                 fill(&mut waiting, &mut queue);
             }
-            let rest = SPACING.saturating_sub(last.elapsed());
+            let spacing = (took * SPACING_PERCENT / 100).clamp(SPACING.0, SPACING.1);
+            let rest = spacing.saturating_sub(last.elapsed());
             if waiting.len() < FEW && !rest.is_zero() {
                 tokio::time::sleep(rest).await;
                 fill(&mut waiting, &mut queue);
@@ -173,6 +178,7 @@ impl Writer {
                 .record(f64::from(u32::try_from(waiting.len()).unwrap_or(u32::MAX)));
             let batch = self.sort_out(&mut waiting);
             self.process(batch).await;
+            took = last.elapsed();
         }
         self.slow = None;
         let _ = slow.await;
