@@ -44,8 +44,11 @@ export async function ask({ frame }, text) {
   return marked;
 }
 
+/** The foot of the answer to what was asked: it is there when the answer is at its end. */
+const foot = ({ frame }, marked) => frame.locator(".fs-mine", { hasText: marked }).locator("xpath=following-sibling::*[1]").locator(".fs-foot");
+
 /** Waits until the answer to what was asked is at its end, seen or not. */
-export async function finished({ frame }, marked) {
-  const question = frame.locator(".fs-mine", { hasText: marked });
-  await question.locator("xpath=following-sibling::*[1]").locator(".fs-foot").waitFor({ state: "attached" });
-}
+export const finished = (it, marked) => foot(it, marked).waitFor({ state: "attached" });
+
+/** Whether it is. */
+export const isFinished = async (it, marked) => (await foot(it, marked).count()) > 0;

@@ -51,6 +51,45 @@ async fn a_poison_operation_fails_alone_and_the_others_of_its_batch_get_their_an
     audit(&database.pool).await;
 }
 
+/// Its row is inserted and updated, which one statement cannot do (`writes::groups`).
+#[tokio::test]
+async fn a_hold_that_its_own_batch_closes_is_made_and_closed() {
+    let (database, clock) = (TestDatabase::new().await, Clock::system());
+    let (observer, mut observed) = mpsc::unbounded_channel();
+    let mut settings = Settings::new(&database.url(), clock.clone()).unwrap();
+    settings.observer = Some(observer);
+    let (ledger, _writers) = Ledger::start(&settings);
+    open(&database.pool, &clock, key(1, 1), 10_000).await;
+    let ids: Vec<_> = (0..40).map(|_| clock.uuid_v7()).collect();
+    // On one thread all of them wait before the writer looks.
+    let ops = ids.iter().enumerate().flat_map(|(number, id)| {
+        let close = match number % 3 {
+            0 => Some(settle(key(1, 1), *id, 60)),
+            1 => Some(Op::Release { key: key(1, 1), id: ReservationId(*id) }),
+            _ => None,
+        };
+        std::iter::once(hold(key(1, 1), *id, 100)).chain(close)
+    });
+    for answer in join_all(ops.map(|op| ledger.submit(op))).await {
+        answer.unwrap();
+    }
+    drop((ledger, settings));
+    let mut closed_at_once = 0;
+    while let Some(batch) = observed.recv().await {
+        let holds: Vec<_> = batch.done.iter().filter_map(|(op, _)| op.hold_id()).collect();
+        closed_at_once +=
+            holds.iter().filter(|id| holds.iter().filter(|other| other == id).count() == 2).count() / 2;
+    }
+    assert!(closed_at_once > 0, "no hold was closed by its own batch: the test shows nothing");
+    let states: Vec<(i16, i64)> =
+        sqlx::query_as("select state, count(*) from hold where account_id = 1 group by state order by state")
+            .fetch_all(&database.pool)
+            .await
+            .unwrap();
+    assert_eq!(states, [(0, 13), (1, 14), (2, 13)]);
+    audit(&database.pool).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_a_check_refuses_freezes_its_account_and_no_other() {
     let (database, clock) = (TestDatabase::new().await, Clock::system());
