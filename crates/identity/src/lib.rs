@@ -33,7 +33,7 @@ pub use key_text::KeyKind;
 pub use keys::{
     ApiKey, ApiKeyRow, KeyError, KeyLimits, KeyRefusal, KeyRequest, KeyRing, NewKey, Reach, Revocation,
 };
-pub use limits::{Admission, DayRead, Limited, Limits, RateHeaders, Seeding, Which};
+pub use limits::{Admission, Limited, Limits, RateHeaders, Seeding, Which};
 pub use nonces::{Nonce, NonceFault, Nonces};
 pub use peppers::{PepperFault, Peppers};
 pub use scopes::{Scope, Scopes, UnknownScope};

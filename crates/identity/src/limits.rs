@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::Date;
 use tokio::sync::Semaphore;
-use types::{Clock, KeyId, ReservationId};
+use types::{Clock, KeyDay, KeyId};
 
 use crate::ApiKey;
 use crate::bounded::make_room;
@@ -65,19 +65,6 @@ pub struct RateHeaders {
     pub reset_tokens_s: u32,
 }
 
-/// What the books say of a key's tokens on one UTC day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DayRead {
-    /// The day.
-    pub day: Date,
-    /// All its tokens, as far as they are charged.
-    pub used: u64,
-    /// Every answer before this one has ended: the next reading begins here …
-    pub until: ReservationId,
-    /// … and adds to this, what those answers used.
-    pub ended: u64,
-}
-
 /// What is known of a key's tokens of the day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seeding {
@@ -85,7 +72,7 @@ pub enum Seeding {
     Known,
     /// They were, but longer ago. Said to one caller, who reads what is new since then while everybody goes on with what
     /// is known.
-    Stale(DayRead),
+    Stale(KeyDay),
     /// This process has not read them: read them, and call [`Limits::seed`], before [`Limits::admit`].
     Unknown,
 }
@@ -127,7 +114,7 @@ struct Meter {
     used: u64,
     reserved: u64,
     /// The last reading, and when it was taken or last asked for.
-    read: Option<(DayRead, i64)>,
+    read: Option<(KeyDay, i64)>,
     seen_ms: i64,
 }
 
@@ -221,7 +208,7 @@ impl Limits {
 
     /// Takes over what the books say was used on a day. A figure that is lower than our own is only older, and is
     /// ignored; so is one of another day, read just before midnight.
-    pub fn seed(&self, key: &ApiKey, read: DayRead) {
+    pub fn seed(&self, key: &ApiKey, read: KeyDay) {
         let now = self.now();
         let mut shard = self.shard(key.id);
         let meter = shard.meter(key.id, now);

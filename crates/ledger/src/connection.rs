@@ -111,7 +111,10 @@ impl Connection {
         for sql in ALL.into_iter().filter(|sql| !is_write(sql)) {
             prepared.insert(sql, client.prepare(&sabotage.rewrite(sql)).await?);
         }
-        Ok(Self { client, prepared, joined: Mutex::default(), sabotage })
+        let connection = Self { client, prepared, joined: Mutex::default(), sabotage };
+        // A table or column that is missing shows here: such a database is not there yet, and that is no batch's fault.
+        connection.joined(ALL.into_iter().filter(|sql| is_write(sql)).collect()).await?;
+        Ok(connection)
     }
 
     /// Whether it can still be used.

@@ -12,7 +12,7 @@ mod requests;
 
 use sqlx::PgConnection;
 use time::{Date, OffsetDateTime};
-use types::{AccountId, CommunityId, ReservationId};
+use types::{AccountId, CommunityId, KeyDay, KeyId, ReservationId};
 
 pub use agents::{AgentUsage, usage_of_agents};
 pub use billing::{Movement, Origin, lots, movements, origins};
@@ -153,28 +153,21 @@ pub async fn usage(
     .await
 }
 
-/// Tokens that an API key was charged, as far as a reading went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyTokens {
-    /// Every answer of the key before this one has ended.
-    pub until: ReservationId,
-    /// What those used, of the ones that this reading saw.
-    pub ended: u64,
-    /// What later ones used that have ended as well.
-    pub later: u64,
-}
-
-/// Tokens that an API key used on `now`'s UTC day, by the books: all of them, or those `since` where an earlier reading
-/// said [`KeyTokens::until`]. Reads the key's own answers and nobody else's.
+/// Tokens that an API key used on `now`'s UTC day, by the books. Goes on from the `last` reading of that day and reads what
+/// is new since then, of the key's own answers and nobody else's.
 ///
 /// A hold that was swept and charged late, after a reading passed it, is not seen again: it was its process that died.
 pub async fn tokens_of_key(
     connection: &mut PgConnection,
-    key_id: i64,
-    since: Option<ReservationId>,
+    key: KeyId,
+    last: Option<KeyDay>,
     now: OffsetDateTime,
-) -> Result<KeyTokens, sqlx::Error> {
-    let since = since.map_or_else(|| first_id_of(now.date()), |since| since.0);
+) -> Result<KeyDay, sqlx::Error> {
+    let day = now.date();
+    let (since, before) = match last {
+        Some(last) if last.day == day => (last.until.0, last.ended),
+        Some(_) | None => (first_id_of(day), 0),
+    };
     let settled = first_id_at(milliseconds(now) - UNSEEN_MS).max(since);
     let row = sqlx::query!(
         r#"with answer as materialized (
@@ -186,15 +179,16 @@ pub async fn tokens_of_key(
              coalesce(sum(tokens) filter (where state = 1 and answer.id < until.id), 0)::bigint as "ended!",
              coalesce(sum(tokens) filter (where state = 1 and answer.id >= until.id), 0)::bigint as "later!"
            from until left join answer on true group by until.id"#,
-        key_id,
+        key.0,
         since,
-        first_id_of(now.date().next_day().unwrap_or(Date::MAX)),
+        first_id_of(day.next_day().unwrap_or(Date::MAX)),
         settled
     )
     .fetch_one(connection)
     .await?;
     let count = |tokens: i64| u64::try_from(tokens).unwrap_or(0);
-    Ok(KeyTokens { until: ReservationId(row.until), ended: count(row.ended), later: count(row.later) })
+    let ended = before + count(row.ended);
+    Ok(KeyDay { day, used: ended + count(row.later), until: ReservationId(row.until), ended })
 }
 
 /// Where one hold stands.

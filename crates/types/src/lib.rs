@@ -9,6 +9,7 @@ pub mod clock;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod failpoint;
 pub mod ids;
+pub mod key_day;
 pub mod money;
 pub mod narration;
 pub mod palette;
@@ -19,6 +20,7 @@ pub mod wallet;
 
 pub use clock::Clock;
 pub use ids::{AccountId, CommunityId, KeyId, LotId, OwnerId, ReservationId};
+pub use key_day::KeyDay;
 pub use money::{MicroUsd, PricePerMillion};
 pub use palette::Palette;
 pub use pool::{Pool, Tier};

@@ -62,26 +62,31 @@ impl House {
 
     /// Of a development server: with wallets for trying.
     pub(crate) async fn open_for_trying() -> Self {
-        Self::build(Timings::default(), Burner::Offered, None).await
+        Self::build(Timings::default(), Burner::Offered, None, Clock::system()).await
     }
 
     /// Whose sockets keep other times.
     pub(crate) async fn open_with(timings: Timings) -> Self {
-        Self::build(timings, Burner::Absent, None).await
+        Self::build(timings, Burner::Absent, None, Clock::system()).await
+    }
+
+    /// Whose time the test moves.
+    pub(crate) async fn open_at(clock: Clock) -> Self {
+        Self::build(Timings::default(), Burner::Absent, None, clock).await
     }
 
     /// Which can ask chains about wallets that are contracts.
     pub(crate) async fn open_with_chains(contracts: Contracts) -> Self {
-        Self::build(Timings::default(), Burner::Absent, Some(Arc::new(contracts))).await
+        Self::build(Timings::default(), Burner::Absent, Some(Arc::new(contracts)), Clock::system()).await
     }
 
     async fn build(
         timings: Timings,
         burner: Burner,
         contracts: Option<Arc<dyn identity::siwe::ContractWallets>>,
+        clock: Clock,
     ) -> Self {
         let database = TestDatabase::new().await;
-        let clock = Clock::system();
         let catalog = Arc::new(Catalog::parse(DEFAULT_TOML).expect("the default is sound"));
         let folder = tempfile::tempdir().expect("a folder");
         let service_keys = Arc::new(ServiceKeys::bootstrap(folder.path(), clock.clone()).expect("new keys"));

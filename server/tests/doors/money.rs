@@ -2,8 +2,9 @@
 
 use http_body_util::BodyExt as _;
 use identity::{KeyLimits, Scopes};
+use ledger::{Charge, NewHold, Op};
 use serde_json::{Value, json};
-use types::MicroUsd;
+use types::{Clock, MicroUsd, ReservationId};
 
 use crate::client::events;
 use crate::house::House;
@@ -73,6 +74,57 @@ async fn over_the_limit_is_429_with_the_dialects_headers() {
     assert_eq!(reply.header("anthropic-ratelimit-requests-remaining"), "0");
     let reply = house.post("/api/v1/inference", &json!({"prompt": "hi"})).key(&payer.api_key).send().await;
     assert_eq!((reply.status.as_u16(), reply.header("x-ratelimit-remaining")), (429, "0"));
+    house.settled(&payer).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_process_let_a_key_use_is_seen_within_a_minute() {
+    let clock = Clock::fixed(time::macros::datetime!(2026-03-01 12:00 UTC));
+    let house = House::open_at(clock.clone()).await;
+    let limits = KeyLimits { requests_per_minute: 10_000, tokens_per_day: 100_000 };
+    let payer = house.payer_with(MicroUsd(1_000_000), limits, Scopes::developer()).await;
+    // What is left of the day with what these requests themselves used: the worst case of one may be missing from it.
+    let (mut used, worst) = (0, 1_000);
+    let mut left = async || {
+        let ask = house.post("/v1/chat/completions", &question("hi !tokens 2")).key(&payer.api_key);
+        let reply = ask.send().await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let left: u64 = reply.header("x-ratelimit-remaining-tokens").parse().expect("a number");
+        let before = used;
+        used += reply.json()["usage"]["total_tokens"].as_u64().expect("a number");
+        left + before
+    };
+    assert!(left().await > 100_000 - 2 * worst);
+    // As another process writes it: these limits hear nothing of it.
+    let id = ReservationId(clock.uuid_v7());
+    let hold = NewHold {
+        id,
+        key: payer.key,
+        amount: 100,
+        input_hash: [7; 32],
+        owner: house.ctx.owner,
+        api_key: Some(house.known(&payer).await.id.0),
+        price_version: house.ctx.price_version,
+        agent: None,
+        asked: "cheap".to_owned(),
+    };
+    house.ctx.ledger.submit(Op::Hold(hold)).await.expect("there is money");
+    let (tokens_in, tokens_out) = (30_000, 12_000);
+    let charge = Charge {
+        amount: 100,
+        tokens_in,
+        tokens_out,
+        own_in: tokens_in,
+        own_out: tokens_out,
+        pool: Some(0),
+        model: "scripted-cheap".to_owned(),
+        reason: "asked".to_owned(),
+    };
+    house.ctx.ledger.submit(Op::Settle { key: payer.key, id, charge }).await.expect("it is open");
+    assert!(left().await > 100_000 - 2 * worst, "not yet");
+    clock.advance(time::Duration::minutes(1));
+    // The first of these has the books read, and waits for nothing.
+    while left().await > 58_000 {}
     house.settled(&payer).await;
 }
 

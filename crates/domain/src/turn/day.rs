@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use identity::{ApiKey, DayRead, Seeding};
+use identity::{ApiKey, Seeding};
+use types::KeyDay;
 
 use super::Refusal;
 use crate::Ctx;
@@ -35,14 +36,9 @@ pub(super) async fn seed_limits(ctx: &Arc<Ctx>, key: &Arc<ApiKey>) -> Result<(),
     }
 }
 
-async fn read(ctx: &Ctx, key: &ApiKey, last: Option<DayRead>) -> Result<(), sqlx::Error> {
-    let now = ctx.clock.now();
-    let last = last.filter(|last| last.day == now.date());
+async fn read(ctx: &Ctx, key: &ApiKey, last: Option<KeyDay>) -> Result<(), sqlx::Error> {
     let mut connection = ctx.db.acquire().await?;
-    let since = last.map(|last| last.until);
-    let more = ledger::report::tokens_of_key(&mut connection, key.id.0, since, now).await?;
-    let ended = last.map_or(0, |last| last.ended) + more.ended;
-    let read = DayRead { day: now.date(), used: ended + more.later, until: more.until, ended };
+    let read = ledger::report::tokens_of_key(&mut connection, key.id, last, ctx.clock.now()).await?;
     ctx.limits.seed(key, read);
     Ok(())
 }

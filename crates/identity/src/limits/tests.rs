@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use time::{Duration, macros::datetime};
-use types::{AccountId, CommunityId};
+use types::{AccountId, CommunityId, ReservationId};
 
 use super::*;
 use crate::{KeyKind, Revocation, Scopes};
@@ -88,7 +88,7 @@ fn the_books_are_asked_on_first_sight_and_again_each_minute_and_only_raise() {
     let key = key(1, 100, 1_000);
     let read = |used| {
         let until = ReservationId(uuid::Uuid::from_u128(7));
-        DayRead { day: START.date(), used, until, ended: used / 2 }
+        KeyDay { day: START.date(), used, until, ended: used / 2 }
     };
     assert_eq!(limits.seeding(&key), Seeding::Unknown);
     limits.seed(&key, read(300));
@@ -112,7 +112,7 @@ fn keys_that_were_first_seen_together_are_not_read_again_together() {
     let keys: Vec<ApiKey> = (0..1_000).map(|id| key(id * 7_919, 100, 1_000)).collect();
     let until = ReservationId(uuid::Uuid::nil());
     for key in &keys {
-        limits.seed(key, DayRead { day: START.date(), used: 0, until, ended: 0 });
+        limits.seed(key, KeyDay { day: START.date(), used: 0, until, ended: 0 });
     }
     let mut read_in_one_second = Vec::new();
     for _ in 0..60 {
