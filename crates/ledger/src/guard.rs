@@ -12,7 +12,7 @@
 mod read;
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -35,6 +35,11 @@ const SUSPECTS_AT_MOST: usize = 500;
 /// Looks of one pass after the first. One mends what is wrong; more would find what the next pass finds too.
 const MENDINGS_AT_MOST: usize = 3;
 
+/// A pass that meets another process's tries again this often, after this pause: reading ahead takes milliseconds. Whoever is
+/// at work for longer is making a pass, and the looking is left to it.
+const TRIES: usize = 20;
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// What a pass found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pass {
@@ -54,8 +59,8 @@ impl Pass {
     }
 }
 
-/// The job that runs every 15 s. Any number of processes may have one: passes wait for nobody, and one that finds
-/// another at work leaves the looking to it.
+/// The job that runs every 15 s. Any number of processes may have one: a pass that finds another at work leaves the
+/// looking to it.
 #[derive(Debug)]
 pub struct Checker {
     /// The community up to which chains' ends were looked at.
@@ -73,12 +78,19 @@ impl Checker {
     pub async fn pass(&mut self, pool: &PgPool, clock: &Clock) -> Result<Pass, sqlx::Error> {
         let began = Instant::now();
         let mut connection = pool.acquire().await?;
-        let seen = match self.see(&mut connection, clock).await {
-            Ok(Some(seen)) => seen,
-            Ok(None) => return Ok(Pass::default()),
-            // Another pass ended between this one's snapshot and its lock.
-            Err(error) if is_overtaken(&error) => return Ok(Pass::default()),
-            Err(error) => return Err(error),
+        let mut tries = 0..TRIES;
+        let seen = loop {
+            match self.see(&mut connection, clock).await {
+                Ok(Some(seen)) => break seen,
+                Ok(None) => {}
+                // Another one ended between this one's snapshot and its lock.
+                Err(error) if is_overtaken(&error) => {}
+                Err(error) => return Err(error),
+            }
+            if tries.next().is_none() {
+                return Ok(Pass::default());
+            }
+            tokio::time::sleep(PAUSE).await;
         };
         let mut pass = Pass { accounts: seen.accounts, ..Pass::default() };
 
@@ -100,6 +112,23 @@ impl Checker {
         }
         finish(&mut connection, &pass, clock.now(), began).await?;
         Ok(pass)
+    }
+
+    /// Reads what the journal has new since the last look, which the next pass then need not: the rows of many busy seconds
+    /// at once would keep a processor from the requests. Judges nothing.
+    pub async fn read_ahead(&mut self, pool: &PgPool) -> Result<(), sqlx::Error> {
+        let mut connection = pool.acquire().await?;
+        let mut tx = connection.begin_with("begin isolation level repeatable read").await?;
+        let read = async {
+            if read::lock(&mut tx).await? {
+                absorb(&mut tx, LINES_AT_ONCE).await?;
+            }
+            tx.commit().await
+        };
+        match read.await {
+            Err(error) if is_overtaken(&error) => Ok(()),
+            result => result,
+        }
     }
 
     /// A pass, and then every account and every chain from the first journal row on: daily, and on demand. Keyset pages; a

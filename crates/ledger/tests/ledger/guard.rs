@@ -1,5 +1,8 @@
 //! The guard's pass against what a hand in the database can do: on quiet accounts too, seen in one pass, and nobody else suffers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use ledger::{Answer, Checker, Ledger, Refusal, ResolveError, SubmitError, Violation, Which, Writers};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use testing::postgres::TestDatabase;
@@ -323,6 +326,40 @@ async fn what_the_guard_keeps_is_mended_and_freezes_nobody() {
     let pass = house.pass().await;
     assert!(pass.is_clean(), "{pass:?}");
     assert_eq!(house.open_violations().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reading_ahead_beside_passes_makes_none_of_them_miss_anything() {
+    let mut house = House::new().await;
+    let is_over = Arc::new(AtomicBool::new(false));
+    // As another process does it, with something new each time.
+    let ahead = {
+        let (pool, clock, ledger) = (house.database.pool.clone(), house.clock.clone(), house.ledger.clone());
+        let is_over = Arc::clone(&is_over);
+        tokio::spawn(async move {
+            let (mut other, mut reads) = (Checker::default(), 0);
+            while !is_over.load(Relaxed) {
+                let id = clock.uuid_v7();
+                ledger.submit(hold(key(1, 1), id, 1)).await.unwrap();
+                other.read_ahead(&pool).await.unwrap();
+                ledger.submit(settle(key(1, 1), id, 1)).await.unwrap();
+                reads += 1;
+            }
+            reads
+        })
+    };
+    for _ in 0..100 {
+        let pass = house.pass().await;
+        assert!(pass.is_clean() && pass.accounts == 4, "left out, or led astray: {pass:?}");
+    }
+    is_over.store(true, Relaxed);
+    assert!(ahead.await.unwrap() > 0);
+    // What was read ahead is judged all the same.
+    house.others_go_on().await;
+    house.checker.read_ahead(&house.database.pool).await.unwrap();
+    house.tamper("update account set spent = spent - 1, available = available + 1 where id = 3").await;
+    let pass = house.pass().await;
+    assert!(!pass.is_clean() && pass.differences.iter().all(|one| one.key == key(1, 3)), "{pass:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
