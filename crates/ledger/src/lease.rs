@@ -3,9 +3,11 @@
 //! A process that dies leaves open holds behind; when its lease has run out, any other process gives them back as
 //! orphans. A process that lives compares its open holds with its live turns, which finds what it leaked itself.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use sqlx::PgPool;
+use time::OffsetDateTime;
 use tokio::task::JoinHandle;
 use types::{AccountId, CommunityId, OwnerId, ReservationId};
 
@@ -17,8 +19,8 @@ const CLOCK_MARGIN_MS: i64 = 60 * 60 * 1_000;
 /// A hold's row may become visible this long after the time in its id: a writer refuses one that waited 5 s, and the rest
 /// is room for clocks that differ.
 pub const UNSEEN_MS: i64 = 15_000;
-/// Holds that one look brings. The next look brings the next.
-pub const OPEN_HOLDS_AT_MOST: usize = 1_000;
+/// Holds of a dead process that one sweep gives back. The next one gives back the next.
+const SWEPT_AT_ONCE: i64 = 1_000;
 
 /// This process's place among the owners, kept alive by a task until it is dropped.
 #[derive(Debug)]
@@ -126,8 +128,8 @@ pub async fn sweep_dead_owners(pool: &PgPool, ledger: &Ledger) -> Result<u64, sq
     Ok(swept)
 }
 
-/// Open holds of a process, from `since_ms` (Unix) on, at most [`OPEN_HOLDS_AT_MOST`].
-pub async fn open_holds(
+/// Open holds of a process, from `since_ms` (Unix) on, at most [`SWEPT_AT_ONCE`].
+async fn open_holds(
     pool: &PgPool,
     owner: OwnerId,
     since_ms: i64,
@@ -138,25 +140,54 @@ pub async fn open_holds(
            and hold.owner_id = $1 and hold.state = 0 limit $3) h limit $3",
         owner.0,
         first_id_at(since_ms),
-        i64::try_from(OPEN_HOLDS_AT_MOST).expect("a thousand")
+        SWEPT_AT_ONCE
     )
     .fetch_all(pool)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let key =
-                AccountKey { community: CommunityId(row.community_id), account: AccountId(row.account_id) };
-            (key, ReservationId(row.id))
-        })
-        .collect())
+    Ok(rows.into_iter().map(|row| hold(row.community_id, row.account_id, row.id)).collect())
 }
 
-/// When a hold was made, by its id: milliseconds since 1970.
-#[must_use]
-pub fn made_at_ms(id: ReservationId) -> i64 {
-    // 48 bits: they always fit.
-    i64::try_from(id.0.as_u128() >> 80).unwrap_or(i64::MAX)
+/// Holds of a process that were made in a span of time, and are open.
+pub async fn open_holds_made(
+    pool: &PgPool,
+    owner: OwnerId,
+    made: Range<OffsetDateTime>,
+) -> Result<Vec<(AccountKey, ReservationId)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "select community_id, account_id, id from hold
+         where owner_id = $1 and state = 0 and created_at >= $2 and created_at < $3",
+        owner.0,
+        made.start,
+        made.end
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|row| hold(row.community_id, row.account_id, row.id)).collect())
+}
+
+/// Those of some holds that are open.
+pub async fn still_open(
+    pool: &PgPool,
+    holds: impl IntoIterator<Item = &(AccountKey, ReservationId)>,
+) -> Result<Vec<(AccountKey, ReservationId)>, sqlx::Error> {
+    let (communities, ids): (Vec<i64>, Vec<uuid::Uuid>) =
+        holds.into_iter().map(|(key, id)| (key.community.0, id.0)).unzip();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query!(
+        "select h.community_id, h.account_id, h.id from unnest($1::bigint[], $2::uuid[]) as k(community_id, id)
+         join hold h on h.community_id = k.community_id and h.id = k.id where h.state = 0",
+        &communities,
+        &ids
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|row| hold(row.community_id, row.account_id, row.id)).collect())
+}
+
+fn hold(community: i64, account: i64, id: uuid::Uuid) -> (AccountKey, ReservationId) {
+    (AccountKey { community: CommunityId(community), account: AccountId(account) }, ReservationId(id))
 }
 
 /// The least UUIDv7 of a millisecond: where a range of recent holds begins.

@@ -41,9 +41,7 @@ pub use accounts::{open_account, open_book, set_account_cap, set_community_cap};
 pub use check::{Difference, check_community, check_everything};
 pub use grant::{grant, grant_lot};
 pub use guard::{Checker, Pass};
-pub use lease::{
-    Lease, OPEN_HOLDS_AT_MOST, UNSEEN_MS, dead_among, first_id_at, made_at_ms, open_holds, sweep_dead_owners,
-};
+pub use lease::{Lease, UNSEEN_MS, dead_among, first_id_at, open_holds_made, still_open, sweep_dead_owners};
 pub use model::*;
 #[doc(hidden)]
 pub use observe::{Observation, Observer};
