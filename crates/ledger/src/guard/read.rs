@@ -27,14 +27,14 @@ pub(super) async fn lock(connection: &mut PgConnection) -> Result<bool, sqlx::Er
 /// some community has more than `at_once`, and more is to be read.
 pub(super) async fn absorb(connection: &mut PgConnection, at_once: i64) -> Result<bool, sqlx::Error> {
     let most: i64 = sqlx::query_scalar(
-        "with line as materialized (
+        "with line as (
            select j.community_id, j.account_id, j.seq, j.account_seq, j.debit, j.credit, j.amount, j.balance_after
            from book b left join proof_book p on p.community_id = b.community_id
            cross join lateral (select * from journal where journal.community_id = b.community_id
              and journal.seq > coalesce(p.seq, 0) order by journal.seq limit $1) j
            where b.seq <> coalesce(p.seq, 0)),
          sums as (
-           select community_id, account_id, count(*) as lines, max(account_seq) as seq,
+           select community_id, account_id, count(*) as lines, max(account_seq) as seq, max(seq) as book_seq,
              coalesce(sum(amount) filter (where debit = 0), 0)::bigint as minted,
              coalesce(sum(amount) filter (where credit = 3), 0)::bigint as spent,
              coalesce(sum(amount) filter (where credit = 4), 0)::bigint as expired,
@@ -44,22 +44,19 @@ pub(super) async fn absorb(connection: &mut PgConnection, at_once: i64) -> Resul
            from line group by community_id, account_id),
          accounts as (
            insert into proof as p (community_id, account_id, lines, seq, minted, spent, expired, reversed, owed, last_balance)
-           select * from sums
+           select community_id, account_id, lines, seq, minted, spent, expired, reversed, owed, last_balance from sums
            on conflict (community_id, account_id) do update set lines = p.lines + excluded.lines, seq = excluded.seq,
              minted = p.minted + excluded.minted, spent = p.spent + excluded.spent, expired = p.expired + excluded.expired,
              reversed = p.reversed + excluded.reversed, owed = p.owed + excluded.owed, last_balance = excluded.last_balance),
          books as (
-           insert into proof_book as b (community_id, seq) select community_id, max(seq) from line group by community_id
+           insert into proof_book as b (community_id, seq) select community_id, max(book_seq) from sums group by community_id
            on conflict (community_id) do update set seq = excluded.seq),
          total as (
            update guard set lines = guard.lines + t.lines, minted = guard.minted + t.minted, spent = guard.spent + t.spent,
              expired = guard.expired + t.expired, reversed = guard.reversed + t.reversed, owed = guard.owed + t.owed
-           from (select count(*) as lines, coalesce(sum(amount) filter (where debit = 0), 0) as minted,
-             coalesce(sum(amount) filter (where credit = 3), 0) as spent, coalesce(sum(amount) filter (where credit = 4), 0) as expired,
-             coalesce(sum(amount) filter (where credit = 5), 0) as reversed,
-             coalesce(sum(amount) filter (where debit = 6), 0) - coalesce(sum(amount) filter (where credit = 6), 0) as owed
-             from line) t where t.lines > 0)
-         select coalesce(max(count), 0) from (select count(*) from line group by community_id) c",
+           from (select sum(lines) as lines, sum(minted) as minted, sum(spent) as spent, sum(expired) as expired,
+             sum(reversed) as reversed, sum(owed) as owed from sums) t where t.lines > 0)
+         select coalesce(max(lines), 0)::bigint from (select sum(lines) as lines from sums group by community_id) c",
     )
     .bind(at_once)
     .fetch_one(connection)
