@@ -13,6 +13,7 @@ use domain::Ctx;
 use domain::order::{Creditor, Poller};
 use ledger::{AccountKey, Checker, Ledger};
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 use types::{Clock, OwnerId, ReservationId};
@@ -37,7 +38,7 @@ const OWN_HOLDS: Duration = Duration::from_secs(3);
 /// SPEC §13 wants the books looked at every 15 s, and a violation seen within them: the look itself takes its time too.
 const CHECK: Duration = Duration::from_secs(10);
 /// What the journal has new is read before the look at the books wants it, a little at a time, for the same reason.
-const READ_AHEAD: Duration = Duration::from_secs(2);
+const READ_AHEAD: Duration = Duration::from_secs(1);
 /// Lots that are due, of accounts that nobody uses: what a balance shows is at most this much too high.
 const EXPIRE: Duration = Duration::from_mins(1);
 /// SPEC §13: the books in full, from the first journal row on. A process that starts more often looks more often.
@@ -54,6 +55,7 @@ const SETTLING: time::Duration = time::Duration::minutes(1);
 /// Starts the jobs of `roles`; they end when `tasks` is shut down.
 pub(crate) fn start(tasks: &mut JoinSet<()>, settings: &Settings, roles: &Roles, core: &Core, books: &Books) {
     let ctx = &core.ctx;
+    let watching = watching(&ctx.db);
     every(tasks, FLAGS, ctx, |ctx| async move { Ok(ctx.flags.follow(&ctx.db).await?) });
     if roles.has(Role::Gateway) {
         every(tasks, FOLLOW, ctx, |ctx| async move { Ok(ctx.keys.poll_changes().await?) });
@@ -77,12 +79,13 @@ pub(crate) fn start(tasks: &mut JoinSet<()>, settings: &Settings, roles: &Roles,
         });
         every(tasks, LAST_USED, ctx, |ctx| async move { Ok(ctx.keys.flush_last_used().await?) });
         let leaks = Arc::new(tokio::sync::Mutex::new(Leaks::default()));
+        let db = watching.clone();
         every(tasks, OWN_HOLDS, ctx, move |ctx| {
-            let leaks = Arc::clone(&leaks);
+            let (leaks, db) = (Arc::clone(&leaks), db.clone());
             async move {
                 let is_live = |id| ctx.live.contains(id);
                 let mut leaks = leaks.lock().await;
-                leaks.release(&ctx.db, &ctx.ledger, &ctx.clock, ctx.owner, is_live).await?;
+                leaks.release(&db, &ctx.ledger, &ctx.clock, ctx.owner, is_live).await?;
                 Ok(())
             }
         });
@@ -110,15 +113,15 @@ pub(crate) fn start(tasks: &mut JoinSet<()>, settings: &Settings, roles: &Roles,
             }
         });
         let checker = Arc::new(tokio::sync::Mutex::new(Checker::default()));
-        let ahead = Arc::clone(&checker);
-        every(tasks, READ_AHEAD, ctx, move |ctx| {
-            let ahead = Arc::clone(&ahead);
-            async move { Ok(ahead.lock().await.read_ahead(&ctx.db).await?) }
+        let (ahead, db) = (Arc::clone(&checker), watching.clone());
+        every(tasks, READ_AHEAD, ctx, move |_| {
+            let (ahead, db) = (Arc::clone(&ahead), db.clone());
+            async move { Ok(ahead.lock().await.read_ahead(&db).await?) }
         });
         every(tasks, CHECK, ctx, move |ctx| {
-            let checker = Arc::clone(&checker);
+            let (checker, db) = (Arc::clone(&checker), watching.clone());
             async move {
-                checker.lock().await.pass(&ctx.db, &ctx.clock).await?;
+                checker.lock().await.pass(&db, &ctx.clock).await?;
                 Ok(())
             }
         });
@@ -132,6 +135,14 @@ pub(crate) fn start(tasks: &mut JoinSet<()>, settings: &Settings, roles: &Roles,
             }
         });
     }
+}
+
+/// Connections for what looks at the books all the time. A pool hands out all its connections by turns; among few, a statement
+/// of every second is planned once, and its server process knows its tables.
+fn watching(db: &PgPool) -> PgPool {
+    /// A pass that finds something reads on beside it.
+    const AT_MOST: u32 = 4;
+    PgPoolOptions::new().max_connections(AT_MOST).connect_lazy_with((*db.connect_options()).clone())
 }
 
 /// Runs `job` again and again; a failure is logged and the next run is as if nothing had been.
