@@ -18,7 +18,7 @@ use crate::{Ledger, SubmitError};
 const CLOCK_MARGIN_MS: i64 = 60 * 60 * 1_000;
 /// A hold's row may become visible this long after the time in its id: a writer refuses one that waited 5 s, and the rest
 /// is room for clocks that differ.
-pub const UNSEEN_MS: i64 = 15_000;
+pub(crate) const UNSEEN_MS: i64 = 15_000;
 /// Holds of a dead process that one sweep gives back. The next one gives back the next.
 const SWEPT_AT_ONCE: i64 = 1_000;
 
@@ -192,6 +192,6 @@ fn hold(community: i64, account: i64, id: uuid::Uuid) -> (AccountKey, Reservatio
 
 /// The least UUIDv7 of a millisecond: where a range of recent holds begins.
 #[must_use]
-pub fn first_id_at(unix_ms: i64) -> uuid::Uuid {
+pub(crate) fn first_id_at(unix_ms: i64) -> uuid::Uuid {
     uuid::Uuid::from_u128(u128::try_from(unix_ms.max(0)).unwrap_or(0) << 80)
 }

@@ -41,7 +41,7 @@ pub use accounts::{open_account, open_book, set_account_cap, set_community_cap};
 pub use check::{Difference, check_community, check_everything};
 pub use grant::{grant, grant_lot};
 pub use guard::{Checker, Pass};
-pub use lease::{Lease, UNSEEN_MS, dead_among, first_id_at, open_holds_made, still_open, sweep_dead_owners};
+pub use lease::{Lease, dead_among, open_holds_made, still_open, sweep_dead_owners};
 pub use model::*;
 #[doc(hidden)]
 pub use observe::{Observation, Observer};

@@ -302,10 +302,16 @@ mod tests {
             let is_live = |id| live.contains(&id);
             leaks.release(&database.pool, &ledger, &clock, owner, is_live).await.expect("looked")
         };
-        let (slow, lost) = (hold().await, hold().await);
-        assert_eq!(look(&[slow]).await, 0, "a young hold may be one whose turn has not taken its place yet");
+        let (slow, lost, ended) = (hold().await, hold().await, hold().await);
+        assert_eq!(
+            look(&[slow, ended]).await,
+            0,
+            "a young hold may be one whose turn has not taken its place yet"
+        );
         clock.advance(SETTLING + time::Duration::milliseconds(1));
-        assert_eq!(look(&[slow]).await, 1, "{lost}");
+        assert_eq!(look(&[slow, ended]).await, 1, "{lost}");
+        ledger.submit(Op::Release { key, id: ended }).await.expect("it is open");
+        assert_eq!(look(&[slow]).await, 0, "whose turn has ended and closed it is no leak");
         // Hours later the turn that still ran is gone too, and has left its hold behind.
         for _ in 0..3 {
             clock.advance(time::Duration::hours(1));
