@@ -1,5 +1,5 @@
-//! The writer's own connection: straight to PostgreSQL, statements prepared once, a batch as two round trips and its writes
-//! as one statement.
+//! The writer's own connection: straight to PostgreSQL, statements prepared once. A batch is one statement when what it
+//! changes is known from the batches before, and else two round trips: locks and reads, then its writes as one statement.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,6 +14,7 @@ use tokio_postgres::{Client, NoTls, Row, Statement as Prepared};
 use types::{Clock, failpoint};
 
 use crate::column::Column;
+use crate::known::Known;
 use crate::model::{AccountKey, Op};
 use crate::observe::{self, Observer};
 use crate::rule::{self, NeedLots, Verdict};
@@ -76,12 +77,20 @@ impl From<tokio_postgres::Error> for Failure {
     }
 }
 
+/// Whether a transaction is open already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    Yes,
+    No,
+}
+
 /// A connection with everything prepared.
 pub(crate) struct Connection {
     client: Client,
     prepared: HashMap<&'static str, Prepared>,
     /// Writes as one statement, by the statements that were joined: a handful of combinations.
     joined: Mutex<HashMap<Vec<&'static str>, Prepared>>,
+    known: Known,
     sabotage: Sabotage,
 }
 
@@ -111,7 +120,8 @@ impl Connection {
         for sql in ALL.into_iter().filter(|sql| !is_write(sql)) {
             prepared.insert(sql, client.prepare(&sabotage.rewrite(sql)).await?);
         }
-        let connection = Self { client, prepared, joined: Mutex::default(), sabotage };
+        let connection =
+            Self { client, prepared, joined: Mutex::default(), known: Known::default(), sabotage };
         // A table or column that is missing shows here: such a database is not there yet, and that is no batch's fault.
         connection.joined(ALL.into_iter().filter(|sql| is_write(sql)).collect()).await?;
         Ok(connection)
@@ -124,7 +134,7 @@ impl Connection {
 
     /// Applies a batch in one transaction. On success every verdict is committed.
     pub(crate) async fn apply(
-        &self,
+        &mut self,
         clock: &Clock,
         observer: Option<&Observer>,
         ops: &[&Op],
@@ -137,23 +147,72 @@ impl Connection {
         result
     }
 
+    /// By what is known, if that still holds; else under locks.
     async fn attempt(
-        &self,
+        &mut self,
         clock: &Clock,
         observer: Option<&Observer>,
         ops: &[&Op],
     ) -> Result<Vec<Verdict>, Failure> {
+        let now = clock.now();
+        if let Some((state, verdicts)) = self.known.judge(now, ops) {
+            failpoint::reach("ledger.before_writes").await;
+            match self.write(groups(&state, now), Begun::No).await {
+                Ok(()) => {
+                    self.known.held_true();
+                    return Ok(self.done(observer, state, now, ops, verdicts).await);
+                }
+                // Whatever it refuses, it says again to rows that were read. The outcome is known: nothing was written.
+                Err(Failure::Refused(_)) => {
+                    metrics::counter!("ledger_stale_batches_total").increment(1);
+                    self.known.was_stale();
+                }
+                Err(failure) => {
+                    self.known.forget();
+                    return Err(failure);
+                }
+            }
+        }
+        let result = self.attempt_locked(clock, ops).await;
+        match result {
+            Ok((state, now, verdicts)) => Ok(self.done(observer, state, now, ops, verdicts).await),
+            Err(failure) => {
+                self.known.forget();
+                Err(failure)
+            }
+        }
+    }
+
+    /// Locks, reads, decides, writes.
+    async fn attempt_locked(
+        &self,
+        clock: &Clock,
+        ops: &[&Op],
+    ) -> Result<(State, OffsetDateTime, Vec<Verdict>), Failure> {
         let mut answers = self.read(reads(ops.iter().copied(), LOTS_AT_FIRST)).await?;
         // Under the locks, so that times in one community's journal never run backwards.
         let now = clock.now();
         let (state, verdicts) = self.decide(&mut answers, now, ops).await?;
         failpoint::reach("ledger.before_writes").await;
-        self.write(groups(&state, now)).await?;
+        self.write(groups(&state, now), Begun::Yes).await?;
+        Ok((state, now, verdicts))
+    }
+
+    /// A batch is committed: what it left is known now.
+    async fn done(
+        &mut self,
+        observer: Option<&Observer>,
+        state: State,
+        now: OffsetDateTime,
+        ops: &[&Op],
+        verdicts: Vec<Verdict>,
+    ) -> Vec<Verdict> {
         failpoint::reach("ledger.after_commit").await;
         if let Some(observer) = observer {
             observe::tell(observer, &state, now, ops, &verdicts);
         }
-        Ok(verdicts)
+        self.known.learn(state);
+        verdicts
     }
 
     /// `begin` and all reads, sent at once.
@@ -207,7 +266,7 @@ impl Connection {
 
     /// All writes and the commit, sent at once. COMMIT of a failed transaction answers without an error, so success
     /// is every statement's reply and then the commit's.
-    async fn write(&self, groups: Vec<Vec<Statement>>) -> Result<(), Failure> {
+    async fn write(&self, groups: Vec<Vec<Statement>>, begun: Begun) -> Result<(), Failure> {
         let mut statements = Vec::with_capacity(groups.len());
         for group in groups {
             let prepared = self.joined(group.iter().map(|(sql, _)| *sql).collect()).await?;
@@ -217,14 +276,28 @@ impl Connection {
         let writes = join_all(statements.iter().map(|(prepared, parameters)| self.run(prepared, parameters)));
         #[cfg(debug_assertions)]
         if failpoint::is_armed("ledger.before_commit") {
-            for result in writes.await {
-                result?;
+            if begun == Begun::No {
+                self.client.batch_execute("begin").await?;
+            }
+            let failed = writes.await.into_iter().find_map(Result::err);
+            if let Some(error) = failed {
+                let _ = self.client.batch_execute("rollback").await;
+                return Err(error.into());
             }
             failpoint::reach("ledger.before_commit").await;
             return Ok(self.client.batch_execute("commit").await?);
         }
-        let (results, committed) =
-            futures_util::future::join(writes, self.client.batch_execute("commit")).await;
+        // One statement alone is a transaction: its reply is complete after its commit.
+        let is_alone = begun == Begun::No && statements.len() == 1;
+        let command =
+            async |sql, is_sent: bool| if is_sent { self.client.batch_execute(sql).await } else { Ok(()) };
+        let (began, results, committed) = futures_util::future::join3(
+            command("begin", begun == Begun::No && !is_alone),
+            writes,
+            command("commit", !is_alone),
+        )
+        .await;
+        began?;
         for result in results {
             result?;
         }

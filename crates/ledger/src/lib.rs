@@ -16,6 +16,7 @@ mod column;
 mod connection;
 mod grant;
 mod guard;
+mod known;
 mod lease;
 mod model;
 mod observe;

@@ -355,7 +355,7 @@ impl Writer {
     }
 
     /// The open connection, or a new one. Fails as lost when none is to be had now, after a pause.
-    async fn connect(&mut self) -> Result<&Connection, Failure> {
+    async fn connect(&mut self) -> Result<&mut Connection, Failure> {
         if !self.connection.as_ref().is_some_and(Connection::is_open) {
             self.connection = None;
             let mut pause = RECONNECT.0;
@@ -374,7 +374,7 @@ impl Writer {
                 }
             }
         }
-        Ok(self.connection.as_ref().expect("made above"))
+        Ok(self.connection.as_mut().expect("made above"))
     }
 
     /// Finds who is locked out and hands them to the slow lane; the rest stay.

@@ -13,6 +13,7 @@ mod checker;
 mod dropped;
 mod export;
 mod guard;
+mod known;
 mod plans;
 mod reports;
 mod rights;
