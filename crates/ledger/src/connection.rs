@@ -162,10 +162,12 @@ impl Connection {
                     self.known.held_true();
                     return Ok(self.done(observer, state, now, ops, verdicts).await);
                 }
-                // Whatever it refuses, it says again to rows that were read. The outcome is known: nothing was written.
-                Err(Failure::Refused(_)) => {
-                    metrics::counter!("ledger_stale_batches_total").increment(1);
-                    self.known.was_stale();
+                // Nothing was written, and whatever it refuses, it says again to rows that were read.
+                Err(Failure::Refused(error)) => {
+                    if error.code() == Some(&SqlState::DIVISION_BY_ZERO) {
+                        metrics::counter!("ledger_stale_batches_total").increment(1);
+                        self.known.was_stale(ops);
+                    }
                 }
                 Err(failure) => {
                     self.known.forget();

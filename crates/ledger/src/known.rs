@@ -14,13 +14,16 @@ use crate::model::{AccountKey, Book, Hold, HoldState, Op};
 use crate::rule::{self, Verdict};
 use crate::state::{AccountState, BookState, HoldRow, State, Write};
 
-/// Accounts, and open holds of all of them together, that are kept: some 10 MB. Past either, all are forgotten.
+/// Accounts (and books), and open holds of all of them together, that are kept: some 10 MB a connection. Past either, all
+/// are forgotten.
 const ACCOUNTS_AT_MOST: usize = 4_096;
 const HOLDS_AT_MOST: usize = 16_384;
-/// An account with more open lots than this is read each time.
+/// Room for this many stays when the last one closes: a crowd's room is not kept for ever.
+const HOLDS_OF_AN_IDLE_ACCOUNT: usize = 64;
+/// An account of which a batch had to read more open lots than this is not kept.
 const LOTS_AT_MOST: usize = 16;
-/// After `n` batches in a row that found a version gone, the next 2ⁿ are not tried, but never more than 2 to this: somebody
-/// else writes the same books, and each try that fails is a round trip lost.
+/// After a batch that found a version gone one is not tried, after the next such in a row two, then four, at most 2 to this:
+/// somebody else writes the same books, and each try that fails is a round trip lost.
 const RESTS_AT_MOST: u32 = 10;
 
 /// An account as the last batch left it, and its open holds as far as they were seen.
@@ -97,7 +100,7 @@ impl Known {
         for (key, mut now) in state.accounts {
             let before = self.accounts.remove(&key);
             self.holds -= before.as_ref().map_or(0, |known| known.holds.len());
-            // A lot that this batch minted has a finer clock than the table's: it is read once before it is kept.
+            // The end of a lot that this batch minted may be finer than the table's: it is read once before it is kept.
             let is_minted = |lot: &crate::state::LotState| lot.write == Write::Insert;
             if now.lots.len() > LOTS_AT_MOST || now.lots.iter().any(is_minted) {
                 continue;
@@ -118,11 +121,14 @@ impl Known {
                 account.holds.insert(row.hold.id, row.hold);
             } else {
                 account.holds.remove(&row.hold.id);
+                if account.holds.is_empty() {
+                    account.holds.shrink_to(HOLDS_OF_AN_IDLE_ACCOUNT);
+                }
             }
         }
         self.holds += fresh.values().map(|account| account.holds.len()).sum::<usize>();
         self.accounts.extend(fresh);
-        if self.accounts.len() > ACCOUNTS_AT_MOST || self.holds > HOLDS_AT_MOST {
+        if self.accounts.len().max(self.books.len()) > ACCOUNTS_AT_MOST || self.holds > HOLDS_AT_MOST {
             self.forget();
         }
     }
@@ -139,9 +145,14 @@ impl Known {
         self.misses = 0;
     }
 
-    /// The database had moved on.
-    pub(crate) fn was_stale(&mut self) {
-        self.forget();
+    /// A version of these books or their accounts has moved on.
+    pub(crate) fn was_stale(&mut self, ops: &[&Op]) {
+        for community in ops.iter().map(|op| op.key().community) {
+            if self.books.remove(&community).is_some() {
+                self.accounts.retain(|key, _| key.community != community);
+            }
+        }
+        self.holds = self.accounts.values().map(|account| account.holds.len()).sum();
         self.rests = 1 << self.misses;
         self.misses = (self.misses + 1).min(RESTS_AT_MOST);
     }
@@ -274,6 +285,33 @@ mod tests {
     }
 
     #[test]
+    fn when_all_known_lots_are_spent_one_past_them_may_be_due() {
+        let mut known = Known::default();
+        let mut state = read(5);
+        let account = state.accounts.get_mut(&KEY).expect("read");
+        account.account.available = 1_500; // 500 of it in a lot past the horizon
+        account.account.minted = 1_500;
+        account.lots[0].lot.expires_at = NOW + time::Duration::DAY;
+        account.horizon = Some(account.lots[0].place());
+        known.learn(state);
+        commit(&mut known, &[&hold(1, 1_000)]).expect("known");
+        commit(&mut known, &[&settle(1, 1_000)]).expect("as far as the lots go");
+        assert!(known.judge(NOW, &[&hold(2, 500)]).is_some());
+        assert!(known.judge(NOW + time::Duration::DAY, &[&hold(2, 500)]).is_none(), "it may have expired");
+    }
+
+    #[test]
+    fn books_that_others_do_not_write_stay_known() {
+        let mut known = Known::default();
+        known.learn(read(5));
+        let elsewhere = AccountKey { community: CommunityId(2), ..KEY };
+        let Op::Hold(new) = hold(1, 1) else { unreachable!("made as one") };
+        known.was_stale(&[&Op::Hold(NewHold { key: elsewhere, ..new })]);
+        assert!(known.judge(NOW, &[&hold(1, 1)]).is_none(), "it rests");
+        assert!(known.judge(NOW, &[&hold(1, 1)]).is_some());
+    }
+
+    #[test]
     fn holds_are_forgotten_when_somebody_else_has_written() {
         let mut known = Known::default();
         known.learn(read(5));
@@ -291,7 +329,7 @@ mod tests {
         for _ in 0..10_000 {
             known.learn(read(5));
             if known.judge(NOW, &[&hold(1, 1)]).is_some() {
-                known.was_stale();
+                known.was_stale(&[&hold(1, 1)]);
                 tries += 1;
             }
         }

@@ -320,11 +320,12 @@ fn reverse(
 fn expire_due(state: &mut State, now: OffsetDateTime, key: AccountKey) -> Result<i64, NeedLots> {
     let account_state = state.accounts.get_mut(&key).expect("checked by apply");
     let is_due = |lot: &LotState| lot.lot.expires_at <= now;
-    if !account_state.lots.first().is_some_and(is_due) {
-        return Ok(0);
-    }
+    // First: when all that were read are spent, none of them is due, but one past them may be.
     if account_state.horizon.is_some_and(|(expires_at, _)| expires_at <= now) {
         return Err(NeedLots(key));
+    }
+    if !account_state.lots.first().is_some_and(is_due) {
+        return Ok(0);
     }
     let mut backing = account_state.account.held;
     let mut due = Vec::new();

@@ -1,4 +1,4 @@
-//! What a batch has in hand: the locked rows as values, and what the rule did to them.
+//! What a batch has in hand: rows as values, locked or known by their versions, and what the rule did to them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,7 +7,7 @@ use types::{CommunityId, LotId, ReservationId};
 
 use crate::model::{Account, AccountKey, Book, Charge, Entry, Hold, HoldState, Lot, NewHold};
 
-/// Rows that were read under their locks, and the rows to write. No I/O.
+/// Rows that were read under their locks, or are known (`known`), and the rows to write. No I/O.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     /// Books by community; a batch locks them in this order.

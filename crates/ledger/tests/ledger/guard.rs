@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use ledger::{Answer, Checker, Ledger, Refusal, ResolveError, SubmitError, Violation, Which, Writers};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use testing::postgres::TestDatabase;
-use types::Clock;
+use types::{Clock, CommunityId};
 
 use crate::common::{hold, key, mint, open, settle, start};
 
@@ -231,6 +231,13 @@ async fn what_no_account_explains_stops_minting_and_nothing_else() {
         }
         let resolved = house.resolve(open[0].id).await.unwrap();
         assert!(resolved.minting_goes_on && resolved.violations >= 1, "{change}: {resolved:?}");
+        // What the writer knew from before the mend is not written over it.
+        let id = house.clock.uuid_v7();
+        house.ledger.submit(hold(key(1, 1), id, 3)).await.unwrap();
+        house.ledger.submit(settle(key(1, 1), id, 3)).await.unwrap();
+        let mut connection = house.database.pool.acquire().await.unwrap();
+        let fault = ledger::audit::check_chain(&mut connection, CommunityId(1)).await.unwrap();
+        assert!(fault.is_none(), "{change}: {}", fault.map_or_else(String::new, |fault| fault.to_string()));
         house.ledger.submit(mint(&house.clock, key(1, 1), 10)).await.unwrap();
         let pass = house.pass().await;
         assert!(pass.is_clean(), "{change}: {pass:?}");
