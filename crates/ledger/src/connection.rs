@@ -77,6 +77,9 @@ impl From<tokio_postgres::Error> for Failure {
     }
 }
 
+/// What a batch wrote, the time that it was given, and what it answers.
+type Committed = (State, OffsetDateTime, Vec<Verdict>);
+
 /// Whether a transaction is open already.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Begun {
@@ -147,50 +150,51 @@ impl Connection {
         result
     }
 
-    /// By what is known, if that still holds; else under locks.
+    /// By what is known, if that still holds; else under locks. What the batch left is known then.
     async fn attempt(
         &mut self,
         clock: &Clock,
         observer: Option<&Observer>,
         ops: &[&Op],
     ) -> Result<Vec<Verdict>, Failure> {
-        let now = clock.now();
-        if let Some((state, verdicts)) = self.known.judge(now, ops) {
-            failpoint::reach("ledger.before_writes").await;
-            match self.write(groups(&state, now), Begun::No).await {
-                Ok(()) => {
-                    self.known.held_true();
-                    return Ok(self.done(observer, state, now, ops, verdicts).await);
-                }
-                // Nothing was written, and whatever it refuses, it says again to rows that were read.
-                Err(Failure::Refused(error)) => {
-                    if error.code() == Some(&SqlState::DIVISION_BY_ZERO) {
-                        metrics::counter!("ledger_stale_batches_total").increment(1);
-                        self.known.was_stale(ops);
-                    }
-                }
-                Err(failure) => {
-                    self.known.forget();
-                    return Err(failure);
-                }
-            }
+        let committed = match self.attempt_known(clock, ops).await {
+            Ok(None) => self.attempt_locked(clock, ops).await,
+            Ok(Some(committed)) => Ok(committed),
+            Err(failure) => Err(failure),
+        };
+        let (state, now, verdicts) = committed.inspect_err(|_| self.known.forget())?;
+        failpoint::reach("ledger.after_commit").await;
+        if let Some(observer) = observer {
+            observe::tell(observer, &state, now, ops, &verdicts);
         }
-        let result = self.attempt_locked(clock, ops).await;
-        match result {
-            Ok((state, now, verdicts)) => Ok(self.done(observer, state, now, ops, verdicts).await),
-            Err(failure) => {
-                self.known.forget();
-                Err(failure)
+        self.known.learn(state);
+        Ok(verdicts)
+    }
+
+    /// Judges from memory and writes; `None`: nothing was written, and the rows have to be read.
+    async fn attempt_known(&mut self, clock: &Clock, ops: &[&Op]) -> Result<Option<Committed>, Failure> {
+        let now = clock.now();
+        let Some((state, verdicts)) = self.known.judge(now, ops) else { return Ok(None) };
+        failpoint::reach("ledger.before_writes").await;
+        match self.write(groups(&state, now), Begun::No).await {
+            Ok(()) => {
+                self.known.held_true();
+                Ok(Some((state, now, verdicts)))
             }
+            // Whatever it refuses, it says again to rows that were read.
+            Err(Failure::Refused(error)) => {
+                if error.code() == Some(&SqlState::DIVISION_BY_ZERO) {
+                    metrics::counter!("ledger_stale_batches_total").increment(1);
+                    self.known.was_stale(ops);
+                }
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
         }
     }
 
     /// Locks, reads, decides, writes.
-    async fn attempt_locked(
-        &self,
-        clock: &Clock,
-        ops: &[&Op],
-    ) -> Result<(State, OffsetDateTime, Vec<Verdict>), Failure> {
+    async fn attempt_locked(&self, clock: &Clock, ops: &[&Op]) -> Result<Committed, Failure> {
         let mut answers = self.read(reads(ops.iter().copied(), LOTS_AT_FIRST)).await?;
         // Under the locks, so that times in one community's journal never run backwards.
         let now = clock.now();
@@ -198,23 +202,6 @@ impl Connection {
         failpoint::reach("ledger.before_writes").await;
         self.write(groups(&state, now), Begun::Yes).await?;
         Ok((state, now, verdicts))
-    }
-
-    /// A batch is committed: what it left is known now.
-    async fn done(
-        &mut self,
-        observer: Option<&Observer>,
-        state: State,
-        now: OffsetDateTime,
-        ops: &[&Op],
-        verdicts: Vec<Verdict>,
-    ) -> Vec<Verdict> {
-        failpoint::reach("ledger.after_commit").await;
-        if let Some(observer) = observer {
-            observe::tell(observer, &state, now, ops, &verdicts);
-        }
-        self.known.learn(state);
-        verdicts
     }
 
     /// `begin` and all reads, sent at once.

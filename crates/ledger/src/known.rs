@@ -78,13 +78,8 @@ impl Known {
                     .or_insert_with(|| BookState { book: book.clone(), touched: false });
             }
             if let Some(hold) = op.hold_id().and_then(|id| known.holds.get(&id)) {
-                state.holds.entry((key.community, hold.id)).or_insert_with(|| HoldRow {
-                    hold: hold.clone(),
-                    stored: Some(hold.state),
-                    new: None,
-                    changed: false,
-                    charge: None,
-                });
+                let place = state.holds.entry((key.community, hold.id));
+                place.or_insert_with(|| HoldRow::stored(hold.clone()));
             }
         }
         Some(state)

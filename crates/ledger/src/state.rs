@@ -85,6 +85,13 @@ pub struct HoldRow {
     pub charge: Option<Charge>,
 }
 
+impl HoldRow {
+    /// As the table has it.
+    pub(crate) fn stored(hold: Hold) -> Self {
+        Self { stored: Some(hold.state), hold, new: None, changed: false, charge: None }
+    }
+}
+
 impl AccountState {
     /// Puts a lot where its expiry says.
     pub(crate) fn insert_lot(&mut self, lot: LotState) {

@@ -240,9 +240,7 @@ pub(crate) fn decode<R: Row>(answers: &[(&'static str, Vec<R>)], lots_asked: i64
                 }
                 READ_GUARD => state.minting_stopped = row.flag(0),
                 _ => {
-                    let hold = hold(row);
-                    let stored = Some(hold.state);
-                    let row = HoldRow { hold, stored, new: None, changed: false, charge: None };
+                    let row = HoldRow::stored(hold(row));
                     state.holds.insert((row.hold.key.community, row.hold.id), row);
                 }
             }

@@ -320,7 +320,7 @@ async fn go_on_minting(
     let communities: Vec<i64> = sqlx::query_scalar("select community_id from book order by community_id")
         .fetch_all(&mut *connection)
         .await?;
-    for community in communities.iter().copied().map(CommunityId) {
+    for community in communities.into_iter().map(CommunityId) {
         // An account that is frozen for a difference of its own does not keep the others waiting.
         let open = open_accounts(connection, community).await?;
         let differences = check_community(connection, community).await?;
@@ -339,12 +339,12 @@ async fn go_on_minting(
         return Err(ResolveError::StillBroken(reasons));
     }
     // A hand that mended a book need not know that versions count its changes; a writer may still know it unmended.
-    for community in communities {
-        sqlx::query("update book set version = version + 1 where community_id = $1")
-            .bind(community)
-            .execute(&mut *connection)
-            .await?;
-    }
+    sqlx::query(
+        "update book set version = version + 1
+         where community_id in (select community_id from book order by community_id for update)",
+    )
+    .execute(&mut *connection)
+    .await?;
     guard::rebuild(connection).await?;
     sqlx::query("update guard set minting_stopped_at = null").execute(&mut *connection).await?;
     let done = sqlx::query(
