@@ -17,6 +17,7 @@ mod connection;
 mod grant;
 mod guard;
 mod known;
+mod lanes;
 mod lease;
 mod model;
 mod observe;
@@ -63,7 +64,7 @@ use writer::{HOLD_DEADLINE, Job, QUEUE_AT_MOST, Writer};
 pub struct Settings {
     /// Straight to PostgreSQL, not through a pooler: the writers keep their connections for ever.
     pub database: tokio_postgres::Config,
-    /// Writers; a community always goes to the same one. Two let one decide while the other commits.
+    /// Writers, each with the queue of some communities. One serves them all while it keeps up.
     pub writers: usize,
     /// Where time comes from.
     pub clock: Clock,
@@ -130,15 +131,12 @@ impl Ledger {
     /// Starts the writers. They connect with the first operation and reconnect by themselves.
     #[must_use]
     pub fn start(settings: &Settings) -> (Self, Writers) {
-        let mut tasks = Vec::new();
-        let shards = (0..settings.writers.max(1))
-            .map(|_| {
-                let (sender, receiver) = mpsc::channel(QUEUE_AT_MOST);
-                tasks.push(tokio::spawn(Writer::new(settings).run(receiver)));
-                sender
-            })
-            .collect();
-        (Self { shards }, Writers(tasks))
+        let (shards, queues): (Vec<_>, Vec<_>) =
+            (0..settings.writers.max(1)).map(|_| mpsc::channel(QUEUE_AT_MOST)).unzip();
+        let (first, helpers) = lanes::open(queues);
+        let mut tasks = vec![tokio::spawn(Writer::new(settings).run(first))];
+        tasks.extend(helpers.into_iter().map(|helper| tokio::spawn(Writer::new(settings).run(helper))));
+        (Self { shards: shards.into() }, Writers(tasks))
     }
 
     /// Does one operation and answers after its commit.

@@ -17,6 +17,7 @@ use types::Clock;
 
 use crate::Settings;
 use crate::connection::{Connection, Failure, LOCK_TIMEOUT_MS, SLOW_LOCK_TIMEOUT_MS};
+use crate::lanes::Source;
 use crate::model::{AccountKey, Answer, Op, Refusal};
 use crate::observe::Observer;
 use crate::rule::Verdict;
@@ -108,16 +109,7 @@ pub(crate) fn undo(op: &Op) -> Option<Op> {
 /// Accounts whose operations go one by one for now.
 type Stuck = Arc<Mutex<HashSet<AccountKey>>>;
 
-/// Takes what else is waiting.
-fn fill(waiting: &mut Vec<Job>, queue: &mut mpsc::Receiver<Job>) {
-    while waiting.len() < BATCH_AT_MOST
-        && let Ok(job) = queue.try_recv()
-    {
-        waiting.push(job);
-    }
-}
-
-/// One writer: a connection, a queue, and its slow lane.
+/// One writer: a connection, and its slow lane.
 pub(crate) struct Writer {
     config: tokio_postgres::Config,
     clock: Clock,
@@ -152,33 +144,35 @@ impl Writer {
         }
     }
 
-    /// Serves the queue until every sender is gone, then ends, with everything answered.
-    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+    /// Serves until every sender is gone, then ends, with everything answered.
+    pub(crate) async fn run(mut self, mut source: impl Source) {
         let slow = self.start_slow_lane();
         let mut waiting = Vec::with_capacity(BATCH_AT_MOST);
         let mut last = Instant::now();
         let mut took = Duration::ZERO;
         loop {
             if self.owing.is_empty() {
-                if queue.recv_many(&mut waiting, BATCH_AT_MOST).await == 0 {
+                if !source.wait(&mut waiting).await {
                     break;
                 }
             } else {
-                fill(&mut waiting, &mut queue);
+                source.fill(&mut waiting);
             }
             let spacing = (took * SPACING_PERCENT / 100).clamp(SPACING.0, SPACING.1);
             let rest = spacing.saturating_sub(last.elapsed());
             if waiting.len() < FEW && !rest.is_zero() {
                 tokio::time::sleep(rest).await;
-                fill(&mut waiting, &mut queue);
+                source.fill(&mut waiting);
             }
             last = Instant::now();
             waiting.extend(self.owing.drain(..).map(|op| Job::new(op, None)));
             metrics::histogram!("ledger_batch_operations")
                 .record(f64::from(u32::try_from(waiting.len()).unwrap_or(u32::MAX)));
+            let operations = waiting.len();
             let batch = self.sort_out(&mut waiting);
             self.process(batch).await;
             took = last.elapsed();
+            source.served(operations);
         }
         self.slow = None;
         let _ = slow.await;
