@@ -42,7 +42,7 @@ pub(crate) trait Source: Send + 'static {
 pub(crate) fn open(queues: Vec<Receiver<Job>>) -> (First, Vec<Helper>) {
     let (giving, back) = mpsc::unbounded_channel();
     let (helpers, others) = (1..queues.len())
-        .map(|_lane| {
+        .map(|_| {
             let (lend, lent) = mpsc::unbounded_channel();
             (lend, Helper { lent, queue: None, crowd_at: Instant::now(), back: giving.clone() })
         })

@@ -32,7 +32,7 @@ const FEW: usize = 16;
 /// the machine is busy gets fewer of them, and the machine some rest. A crowd fills a batch before.
 const SPACING_PERCENT: u32 = 150;
 /// The least and the most of it: below that sleeping is no saving, and a stall must not make the next ones wait as long.
-const SPACING: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(6));
+const SPACING: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(6));
 /// Operations that may wait for a writer. A second's work or less: waiting longer than that helps nobody.
 pub(crate) const QUEUE_AT_MOST: usize = 8_192;
 /// A hold that waited this long is refused: SPEC §12 gives a request 5 s for a place at the database.
