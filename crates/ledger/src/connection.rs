@@ -150,6 +150,11 @@ impl Connection {
         result
     }
 
+    /// Forgets what is known: somebody else wrote it since, and reading costs less than a batch that finds out.
+    pub(crate) fn forget(&mut self) {
+        self.known.forget();
+    }
+
     /// By what is known, if that still holds; else under locks. What the batch left is known then.
     async fn attempt(
         &mut self,

@@ -6,6 +6,8 @@
 //! a community who comes first is served first.
 
 use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,11 +18,11 @@ use crate::writer::{BATCH_AT_MOST, Job};
 
 /// A batch of this many is a crowd: its rows take longer than its commit, or the one before it waited for somebody's lock.
 const CROWD: usize = 128;
-/// A lent queue is a crowd still while a batch has this many: half of it, with some margin, so that a load near the limit
-/// does not go to and fro.
+/// Once spread it is a crowd still while any writer's batch has this many. Two that have fewer are far from a crowd together,
+/// so that no load makes a queue go to and fro.
 const STILL_A_CROWD: usize = 32;
-/// A lent queue is given back when it was no crowd for this long. What its new writer does not know it has to read, once
-/// for each account, so this is much longer than a batch takes.
+/// A lent queue is given back when there was no crowd for this long. Its new writer has to read each account once, so this
+/// is much longer than a batch takes.
 const LENT_FOR: Duration = Duration::from_secs(1);
 
 /// A queue, and the number of its lane.
@@ -34,20 +36,33 @@ pub(crate) trait Source: Send + 'static {
     /// Takes what else is waiting.
     fn fill(&mut self, batch: &mut Vec<Job>);
 
-    /// A batch of this many is answered, and nothing is in hand.
+    /// A batch of this many went out, and the next one is not begun.
     fn served(&mut self, operations: usize);
+
+    /// Whether a queue came or went since this was asked last: then somebody else may have written what this writer knows.
+    fn changed_hands(&mut self) -> bool;
 }
 
 /// The source of the first writer, and those of the others.
 pub(crate) fn open(queues: Vec<Receiver<Job>>) -> (First, Vec<Helper>) {
     let (giving, back) = mpsc::unbounded_channel();
+    let is_crowded = Arc::new(AtomicBool::new(false));
     let (helpers, others) = (1..queues.len())
         .map(|_| {
             let (lend, lent) = mpsc::unbounded_channel();
-            (lend, Helper { lent, queue: None, crowd_at: Instant::now(), back: giving.clone() })
+            let helper = Helper {
+                lent,
+                queue: None,
+                is_new: false,
+                crowd_at: Instant::now(),
+                is_first_crowded: Arc::clone(&is_crowded),
+                back: giving.clone(),
+            };
+            (lend, helper)
         })
         .unzip();
-    (First { queues: queues.into_iter().map(Some).collect(), helpers, back }, others)
+    let queues = queues.into_iter().map(Some).collect();
+    (First { queues, helpers, back, is_crowded, has_lent: false }, others)
 }
 
 /// All queues that are not lent.
@@ -57,6 +72,9 @@ pub(crate) struct First {
     /// Of each lane but the first.
     helpers: Vec<UnboundedSender<Queue>>,
     back: UnboundedReceiver<Queue>,
+    /// Whether the last batch was a part of a crowd.
+    is_crowded: Arc<AtomicBool>,
+    has_lent: bool,
 }
 
 impl First {
@@ -92,20 +110,28 @@ impl Source for First {
     }
 
     fn fill(&mut self, batch: &mut Vec<Job>) {
+        while let Ok((lane, queue)) = self.back.try_recv() {
+            self.queues[lane] = Some(queue);
+        }
         self.queues.iter_mut().flatten().for_each(|queue| fill(batch, queue));
     }
 
     fn served(&mut self, operations: usize) {
+        self.is_crowded.store(operations >= STILL_A_CROWD, Ordering::Relaxed);
         if operations < CROWD {
             return;
         }
         for (lane, helper) in (1..).zip(&self.helpers) {
-            if let Some(queue) = self.queues[lane].take()
-                && let Err(refused) = helper.send((lane, queue))
-            {
-                self.queues[lane] = Some(refused.0.1);
+            let Some(queue) = self.queues[lane].take() else { continue };
+            match helper.send((lane, queue)) {
+                Ok(()) => self.has_lent = true,
+                Err(refused) => self.queues[lane] = Some(refused.0.1),
             }
         }
+    }
+
+    fn changed_hands(&mut self) -> bool {
+        std::mem::take(&mut self.has_lent)
     }
 }
 
@@ -113,16 +139,22 @@ impl Source for First {
 pub(crate) struct Helper {
     lent: UnboundedReceiver<Queue>,
     queue: Option<Queue>,
-    /// When it was a crowd last.
+    /// It has just come.
+    is_new: bool,
+    /// When there was a crowd last.
     crowd_at: Instant,
+    is_first_crowded: Arc<AtomicBool>,
     back: UnboundedSender<Queue>,
 }
 
 impl Helper {
+    /// Gives the queue back, unless the others are a crowd still or nobody is there to take it.
     fn give_back(&mut self) {
-        if let Some(queue) = self.queue.take() {
-            let _ = self.back.send(queue); // whom it goes to waits for this channel's end
+        let is_crowd = self.is_first_crowded.load(Ordering::Relaxed);
+        if !is_crowd && let Some(queue) = self.queue.take() {
+            self.queue = self.back.send(queue).err().map(|refused| refused.0);
         }
+        self.crowd_at = Instant::now();
     }
 }
 
@@ -130,11 +162,8 @@ impl Source for Helper {
     async fn wait(&mut self, batch: &mut Vec<Job>) -> bool {
         loop {
             let Some((_, queue)) = &mut self.queue else {
-                self.queue = self.lent.recv().await;
-                self.crowd_at = Instant::now();
-                if self.queue.is_none() {
-                    return false;
-                }
+                let Some(queue) = self.lent.recv().await else { return false };
+                (self.queue, self.is_new, self.crowd_at) = (Some(queue), true, Instant::now());
                 continue;
             };
             match timeout_at(self.crowd_at + LENT_FOR, queue.recv_many(batch, BATCH_AT_MOST)).await {
@@ -157,6 +186,10 @@ impl Source for Helper {
         } else if self.crowd_at.elapsed() >= LENT_FOR {
             self.give_back();
         }
+    }
+
+    fn changed_hands(&mut self) -> bool {
+        std::mem::take(&mut self.is_new)
     }
 }
 
@@ -190,65 +223,147 @@ mod tests {
         }
     }
 
-    /// Takes one batch: how many, and the accounts of them all lie in this order.
+    /// Serves one batch; the accounts of its operations in order.
     async fn serve(source: &mut impl Source) -> Option<Vec<i64>> {
         let mut batch = Vec::new();
         let is_open = source.wait(&mut batch).await;
         source.served(batch.len());
-        is_open.then(|| batch.iter().map(|job| job.op.key().account.0).collect())
+        is_open.then(|| accounts_of(&batch))
+    }
+
+    fn accounts_of(batch: &[Job]) -> Vec<i64> {
+        batch.iter().map(|job| job.op.key().account.0).collect()
+    }
+
+    const ALMOST: i64 = 127;
+
+    /// Lends the second queue: 128 are served.
+    async fn lend(lanes: &[Sender<Job>; 2], first: &mut First) {
+        ask(&lanes[0], 0..1);
+        ask(&lanes[1], 1..ALMOST + 1);
+        assert_eq!(serve(first).await, Some((0..=ALMOST).collect()), "both are here");
+        assert!(first.changed_hands() && !first.changed_hands());
+        ask(&lanes[0], 7..8);
+        assert_eq!(serve(first).await, Some(vec![7]), "the first is no crowd any more");
+    }
+
+    /// A second has passed without a crowd.
+    fn a_while_later(helper: &mut Helper) {
+        helper.crowd_at = Instant::now().checked_sub(LENT_FOR).expect("the machine runs for longer");
     }
 
     #[tokio::test]
     async fn a_crowd_is_lent_and_comes_back_in_order() {
         let (lanes, mut first, mut helper) = two();
-        let most = i64::try_from(CROWD).unwrap();
-        ask(&lanes[1], 0..most - 1);
-        assert_eq!(serve(&mut first).await, Some((0..most - 1).collect()));
-        ask(&lanes[0], 0..1);
-        ask(&lanes[1], 1..most);
-        assert_eq!(serve(&mut first).await, Some((0..most).collect()), "both are here, and now one is lent");
-        ask(&lanes[0], 7..8);
+        ask(&lanes[1], 0..ALMOST);
+        assert_eq!(serve(&mut first).await, Some((0..ALMOST).collect()));
+        assert!(!first.changed_hands());
+        lend(&lanes, &mut first).await;
         ask(&lanes[1], 8..9);
-        assert_eq!(serve(&mut first).await, Some(vec![7]));
         assert_eq!(serve(&mut helper).await, Some(vec![8]));
-        // No crowd for so long: it goes back, with what waits in it.
-        helper.crowd_at = Instant::now().checked_sub(LENT_FOR).unwrap();
+        assert!(helper.changed_hands() && !helper.changed_hands());
+        a_while_later(&mut helper);
         ask(&lanes[1], 9..10);
         assert_eq!(serve(&mut helper).await, Some(vec![9]));
+        // What waits goes back with the queue, also to a writer that has something else to do.
         ask(&lanes[1], 10..12);
-        assert_eq!(serve(&mut first).await, Some(vec![10, 11]));
+        let mut batch = Vec::new();
+        first.fill(&mut batch);
+        assert_eq!(accounts_of(&batch), [10, 11]);
+        ask(&lanes[1], 12..13);
+        assert_eq!(serve(&mut first).await, Some(vec![12]));
+    }
+
+    #[tokio::test]
+    async fn a_queue_stays_lent_while_there_is_a_crowd_anywhere() {
+        let (lanes, mut first, mut helper) = two();
+        lend(&lanes, &mut first).await;
+        for (here, there) in [(40, 1), (1, 40)] {
+            ask(&lanes[0], 0..there);
+            serve(&mut first).await;
+            ask(&lanes[1], 0..1);
+            serve(&mut helper).await;
+            a_while_later(&mut helper);
+            ask(&lanes[1], 0..here);
+            serve(&mut helper).await;
+            assert!(first.back.is_empty() && helper.queue.is_some(), "{here} and {there}");
+        }
     }
 
     #[tokio::test]
     async fn a_queue_that_nobody_asks_of_goes_back_by_itself() {
         let (lanes, mut first, mut helper) = two();
-        ask(&lanes[0], 0..i64::try_from(CROWD).unwrap());
-        serve(&mut first).await;
+        lend(&lanes, &mut first).await;
         let helping = tokio::spawn(async move { serve(&mut helper).await });
-        while first.back.is_empty() {
-            tokio::task::yield_now().await;
-        }
+        let (lane, queue) = first.back.recv().await.expect("within a second");
+        first.queues[lane] = Some(queue);
         ask(&lanes[1], 5..6);
         assert_eq!(serve(&mut first).await, Some(vec![5]));
         drop((lanes, first));
-        assert_eq!(helping.await.unwrap(), None);
+        assert_eq!(helping.await.expect("no panic"), None);
+    }
+
+    #[tokio::test]
+    async fn without_the_first_writer_a_lent_queue_is_served_to_its_end() {
+        let (lanes, mut first, mut helper) = two();
+        lend(&lanes, &mut first).await;
+        drop(first);
+        for account in 0..2 {
+            ask(&lanes[1], account..account + 1);
+            assert_eq!(serve(&mut helper).await, Some(vec![account]));
+            a_while_later(&mut helper);
+        }
+        drop(lanes);
+        assert_eq!(serve(&mut helper).await, None);
     }
 
     #[tokio::test]
     async fn all_end_when_the_senders_are_gone_and_all_is_served() {
-        let (lanes, mut first, mut helper) = two();
-        ask(&lanes[0], 0..i64::try_from(CROWD).unwrap());
-        serve(&mut first).await;
-        ask(&lanes[0], 0..1);
-        ask(&lanes[1], 1..2);
-        drop(lanes);
-        assert_eq!(serve(&mut helper).await, Some(vec![1]));
-        assert_eq!(serve(&mut first).await, Some(vec![0]));
-        let (end, others) = tokio::join!(serve(&mut first), async {
-            let end = serve(&mut helper).await;
-            drop(helper);
-            end
-        });
-        assert_eq!((end, others), (None, None));
+        for last in [0, 1] {
+            let (lanes, mut first, mut helper) = two();
+            lend(&lanes, &mut first).await;
+            ask(&lanes[0], 0..1);
+            ask(&lanes[1], 1..2);
+            let [one, other] = lanes;
+            let (gone, kept) = if last == 0 { (other, one) } else { (one, other) };
+            drop(gone);
+            assert_eq!(serve(&mut helper).await, Some(vec![1]));
+            assert_eq!(serve(&mut first).await, Some(vec![0]));
+            let mut none = Vec::new();
+            let is_waiting =
+                poll_fn(|context| Poll::Ready(first.poll(context, &mut none).is_pending())).await;
+            assert!(is_waiting, "a queue that is lent may come back");
+            a_while_later(&mut helper);
+            let helping = tokio::spawn(async move {
+                let mut served = Vec::new();
+                while let Some(batch) = serve(&mut helper).await {
+                    served.extend(batch);
+                }
+                served
+            });
+            if last == 1 {
+                let (lane, queue) = first.back.recv().await.expect("it was no crowd for long");
+                first.queues[lane] = Some(queue);
+            }
+            ask(&kept, 2..3);
+            assert_eq!(serve(&mut first).await, Some(vec![2]), "{last}");
+            drop(kept);
+            assert_eq!(serve(&mut first).await, None);
+            assert_eq!(helping.await.expect("no panic"), [0_i64; 0]);
+        }
+    }
+
+    #[tokio::test]
+    async fn one_writer_alone_ends_as_well_and_lends_to_nobody() {
+        let (lane, queue) = mpsc::channel(1_000);
+        let (mut first, helpers) = open(vec![queue]);
+        assert!(helpers.is_empty());
+        drop(helpers);
+        ask(&lane, 0..600);
+        assert_eq!(serve(&mut first).await, Some((0..512).collect()));
+        assert!(!first.changed_hands());
+        drop(lane);
+        assert_eq!(serve(&mut first).await, Some((512..600).collect()));
+        assert_eq!(serve(&mut first).await, None);
     }
 }

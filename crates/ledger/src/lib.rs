@@ -134,8 +134,10 @@ impl Ledger {
         let (shards, queues): (Vec<_>, Vec<_>) =
             (0..settings.writers.max(1)).map(|_| mpsc::channel(QUEUE_AT_MOST)).unzip();
         let (first, helpers) = lanes::open(queues);
-        let mut tasks = vec![tokio::spawn(Writer::new(settings).run(first))];
-        tasks.extend(helpers.into_iter().map(|helper| tokio::spawn(Writer::new(settings).run(helper))));
+        let (slow, slow_lane) = Writer::start_slow_lane(settings);
+        let mut tasks = vec![slow_lane, tokio::spawn(Writer::new(settings, &slow).run(first))];
+        tasks
+            .extend(helpers.into_iter().map(|helper| tokio::spawn(Writer::new(settings, &slow).run(helper))));
         (Self { shards: shards.into() }, Writers(tasks))
     }
 

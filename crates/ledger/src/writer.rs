@@ -109,7 +109,14 @@ pub(crate) fn undo(op: &Op) -> Option<Op> {
 /// Accounts whose operations go one by one for now.
 type Stuck = Arc<Mutex<HashSet<AccountKey>>>;
 
-/// One writer: a connection, and its slow lane.
+/// The writers' end of the slow lane, which is one for all of them.
+pub(crate) struct SlowLane {
+    jobs: mpsc::UnboundedSender<Job>,
+    stuck: Stuck,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// One writer: a connection, and where its batches come from.
 pub(crate) struct Writer {
     config: tokio_postgres::Config,
     clock: Clock,
@@ -128,7 +135,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    fn apart(settings: &Settings) -> Self {
         Self {
             config: settings.database.clone(),
             clock: settings.clock.clone(),
@@ -144,9 +151,25 @@ impl Writer {
         }
     }
 
+    pub(crate) fn new(settings: &Settings, slow: &SlowLane) -> Self {
+        Self {
+            stuck: Arc::clone(&slow.stuck),
+            slow: Some(slow.jobs.clone()),
+            in_slow_lane: Arc::clone(&slow.waiting),
+            ..Self::apart(settings)
+        }
+    }
+
+    /// Starts the slow lane. It ends after the last writer, with everything answered.
+    pub(crate) fn start_slow_lane(settings: &Settings) -> (SlowLane, tokio::task::JoinHandle<()>) {
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let lane = Self { lock_timeout_ms: SLOW_LOCK_TIMEOUT_MS, ..Self::apart(settings) };
+        let slow = SlowLane { jobs, stuck: Arc::clone(&lane.stuck), waiting: Arc::clone(&lane.in_slow_lane) };
+        (slow, tokio::spawn(lane.run_slow(queue)))
+    }
+
     /// Serves until every sender is gone, then ends, with everything answered.
     pub(crate) async fn run(mut self, mut source: impl Source) {
-        let slow = self.start_slow_lane();
         let mut waiting = Vec::with_capacity(BATCH_AT_MOST);
         let mut last = Instant::now();
         let mut took = Duration::ZERO;
@@ -168,33 +191,17 @@ impl Writer {
             waiting.extend(self.owing.drain(..).map(|op| Job::new(op, None)));
             metrics::histogram!("ledger_batch_operations")
                 .record(f64::from(u32::try_from(waiting.len()).unwrap_or(u32::MAX)));
+            if source.changed_hands()
+                && let Some(connection) = &mut self.connection
+            {
+                connection.forget();
+            }
             let operations = waiting.len();
             let batch = self.sort_out(&mut waiting);
             self.process(batch).await;
             took = last.elapsed();
             source.served(operations);
         }
-        self.slow = None;
-        let _ = slow.await;
-    }
-
-    fn start_slow_lane(&mut self) -> tokio::task::JoinHandle<()> {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        self.slow = Some(sender);
-        let lane = Self {
-            config: self.config.clone(),
-            clock: self.clock.clone(),
-            sabotage: self.sabotage,
-            observer: self.observer.clone(),
-            lock_timeout_ms: SLOW_LOCK_TIMEOUT_MS,
-            connection: None,
-            pause: RECONNECT.0,
-            stuck: Arc::clone(&self.stuck),
-            slow: None,
-            in_slow_lane: Arc::clone(&self.in_slow_lane),
-            owing: Vec::new(),
-        };
-        tokio::spawn(lane.run_slow(receiver))
     }
 
     /// One operation at a time, each tried until its deadline; the others of the lane go on between the tries.
