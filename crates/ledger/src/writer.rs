@@ -8,7 +8,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -106,14 +106,25 @@ pub(crate) fn undo(op: &Op) -> Option<Op> {
     }
 }
 
-/// Accounts whose operations go one by one for now.
-type Stuck = Arc<Mutex<HashSet<AccountKey>>>;
+/// What all writers know of the slow lane.
+#[derive(Default)]
+struct Stuck {
+    /// Accounts whose operations go one by one for now.
+    accounts: Mutex<HashSet<AccountKey>>,
+    /// Jobs in the slow lane.
+    jobs: AtomicUsize,
+}
+
+impl Stuck {
+    fn accounts(&self) -> MutexGuard<'_, HashSet<AccountKey>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The writers' end of the slow lane, which is one for all of them.
 pub(crate) struct SlowLane {
     jobs: mpsc::UnboundedSender<Job>,
-    stuck: Stuck,
-    waiting: Arc<AtomicUsize>,
+    stuck: Arc<Stuck>,
 }
 
 /// One writer: a connection, and where its batches come from.
@@ -126,10 +137,8 @@ pub(crate) struct Writer {
     connection: Option<Connection>,
     /// Before the next try, should this one be lost as well.
     pause: Duration,
-    stuck: Stuck,
+    stuck: Arc<Stuck>,
     slow: Option<mpsc::UnboundedSender<Job>>,
-    /// Jobs in the slow lane.
-    in_slow_lane: Arc<AtomicUsize>,
     /// Releases that nobody waits for, to go with the next batch.
     owing: Vec<Op>,
 }
@@ -144,27 +153,21 @@ impl Writer {
             lock_timeout_ms: LOCK_TIMEOUT_MS,
             connection: None,
             pause: RECONNECT.0,
-            stuck: Stuck::default(),
+            stuck: Arc::default(),
             slow: None,
-            in_slow_lane: Arc::default(),
             owing: Vec::new(),
         }
     }
 
     pub(crate) fn new(settings: &Settings, slow: &SlowLane) -> Self {
-        Self {
-            stuck: Arc::clone(&slow.stuck),
-            slow: Some(slow.jobs.clone()),
-            in_slow_lane: Arc::clone(&slow.waiting),
-            ..Self::apart(settings)
-        }
+        Self { stuck: Arc::clone(&slow.stuck), slow: Some(slow.jobs.clone()), ..Self::apart(settings) }
     }
 
     /// Starts the slow lane. It ends after the last writer, with everything answered.
     pub(crate) fn start_slow_lane(settings: &Settings) -> (SlowLane, tokio::task::JoinHandle<()>) {
         let (jobs, queue) = mpsc::unbounded_channel();
         let lane = Self { lock_timeout_ms: SLOW_LOCK_TIMEOUT_MS, ..Self::apart(settings) };
-        let slow = SlowLane { jobs, stuck: Arc::clone(&lane.stuck), waiting: Arc::clone(&lane.in_slow_lane) };
+        let slow = SlowLane { jobs, stuck: Arc::clone(&lane.stuck) };
         (slow, tokio::spawn(lane.run_slow(queue)))
     }
 
@@ -189,14 +192,14 @@ impl Writer {
             }
             last = Instant::now();
             waiting.extend(self.owing.drain(..).map(|op| Job::new(op, None)));
+            let operations = waiting.len();
             metrics::histogram!("ledger_batch_operations")
-                .record(f64::from(u32::try_from(waiting.len()).unwrap_or(u32::MAX)));
+                .record(f64::from(u32::try_from(operations).unwrap_or(u32::MAX)));
             if source.changed_hands()
                 && let Some(connection) = &mut self.connection
             {
                 connection.forget();
             }
-            let operations = waiting.len();
             let batch = self.sort_out(&mut waiting);
             self.process(batch).await;
             took = last.elapsed();
@@ -240,11 +243,11 @@ impl Writer {
                 }
             }
             waiting.extend(std::mem::take(&mut self.owing).into_iter().map(|op| Job::new(op, None)));
-            let mut stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut stuck = self.stuck.accounts();
             while let Ok(job) = queue.try_recv() {
                 waiting.push_back(job);
             }
-            self.in_slow_lane.store(waiting.len(), Ordering::Relaxed);
+            self.stuck.jobs.store(waiting.len(), Ordering::Relaxed);
             stuck.retain(|key| waiting.iter().any(|job| job.op.key() == *key));
         }
     }
@@ -254,7 +257,7 @@ impl Writer {
         let mut batch = Vec::with_capacity(waiting.len());
         for job in waiting.drain(..) {
             let is_stuck = {
-                let stuck = self.stuck.lock().unwrap_or_else(PoisonError::into_inner);
+                let stuck = self.stuck.accounts();
                 !stuck.is_empty() && stuck.contains(&job.op.key())
             };
             let is_unheard = job.reply.as_ref().is_some_and(oneshot::Sender::is_closed);
@@ -271,11 +274,11 @@ impl Writer {
 
     /// Gives a job to the slow lane, or refuses it when that has enough.
     fn hand_over(&mut self, job: Job) {
-        if job.is_new() && self.in_slow_lane.load(Ordering::Relaxed) >= SLOW_AT_MOST {
+        if job.is_new() && self.stuck.jobs.load(Ordering::Relaxed) >= SLOW_AT_MOST {
             self.forget(job);
             return;
         }
-        self.in_slow_lane.fetch_add(1, Ordering::Relaxed);
+        self.stuck.jobs.fetch_add(1, Ordering::Relaxed);
         let slow = self.slow.as_ref().expect("only the main lane hands over, and it has one");
         let _ = slow.send(job);
     }
@@ -388,10 +391,10 @@ impl Writer {
         metrics::counter!("ledger_stuck_accounts_total").increment(u64::try_from(stuck.len()).unwrap_or(0));
         let (late, rest): (Vec<Job>, Vec<Job>) =
             batch.into_iter().partition(|job| stuck.contains(&job.op.key()));
-        let set = Arc::clone(&self.stuck);
+        let all = Arc::clone(&self.stuck);
         // Both under the lock: the slow lane forgets a key when it has no more jobs of it.
-        let mut set = set.lock().unwrap_or_else(PoisonError::into_inner);
-        set.extend(&stuck);
+        let mut accounts = all.accounts();
+        accounts.extend(&stuck);
         for job in late {
             self.hand_over(job);
         }
@@ -423,5 +426,28 @@ impl Writer {
         {
             tracing::error!(?failure, "the account could not be frozen");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::{AccountId, CommunityId};
+
+    use super::*;
+
+    #[test]
+    fn what_one_writer_found_stuck_every_writer_hands_to_the_slow_lane() {
+        let settings = Settings::new("postgres:///nowhere", Clock::system()).expect("an address");
+        let (jobs, mut slow_lane) = mpsc::unbounded_channel();
+        let lane = SlowLane { jobs, stuck: Arc::default() };
+        let [one, mut other] = [(); 2].map(|()| Writer::new(&settings, &lane));
+        let key = |account| AccountKey { community: CommunityId(1), account: AccountId(account) };
+        let jobs = || [7, 8].map(|account| Job::new(Op::Expire { key: key(account) }, None)).into();
+        let keys = |jobs: &[Job]| jobs.iter().map(|job| job.op.key()).collect::<Vec<_>>();
+        assert_eq!(keys(&other.sort_out(&mut jobs())), [key(7), key(8)]);
+        one.stuck.accounts().insert(key(7));
+        assert_eq!(keys(&other.sort_out(&mut jobs())), [key(8)]);
+        assert_eq!(keys(&[slow_lane.try_recv().expect("it was handed over")]), [key(7)]);
+        assert_eq!(one.stuck.jobs.load(Ordering::Relaxed), 1, "both count the same lane");
     }
 }
