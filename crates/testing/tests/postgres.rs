@@ -56,7 +56,12 @@ async fn a_private_cluster_is_killed_and_started_again() {
     let (shared, private) = (TestDatabase::new().await, TestCluster::start_private().await);
     let database = private.database().await;
     sqlx::query("create table kept as select 7 as n").execute(&database.owner_pool()).await.unwrap();
+    let mut open = database.pool.acquire().await.unwrap();
+    sqlx::query("select 1").execute(&mut *open).await.unwrap();
     private.kill_postgres().await;
+    private.dead().await;
+    let asked = sqlx::query("select 1").execute(&mut *open).await;
+    assert!(asked.is_err(), "a process of the dead one answers");
     private.start_again().await;
     let owner = database.owner_pool();
     let kept: i32 = sqlx::query_scalar("select n from kept").fetch_one(&owner).await.unwrap();

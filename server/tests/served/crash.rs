@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::Connection as _;
 use testing::books::{self, SETTLED};
 use testing::postgres::TestCluster;
 use testing::served::{Launch, Served, until};
@@ -189,8 +188,7 @@ async fn a_request_while_postgres_is_down_is_told_to_come_back() {
     let served = world.launch().start().await;
     assert_eq!(known.at(&served).ask(&question("Hi. !tokens 2", 5)).await.status, 200);
     cluster.kill_postgres().await;
-    let url = world.database.url();
-    until("it is dead", PATIENCE, async || sqlx::PgConnection::connect(&url).await.is_err()).await;
+    cluster.dead().await;
     for payer in [&known, &stranger] {
         let reply = payer.at(&served).ask(&question("Hi. !tokens 2", 5)).await;
         assert_eq!(reply.status, 503, "{}", reply.text);

@@ -6,7 +6,6 @@ use std::time::Instant;
 use pay::notice::{IpnSecret, sign_bytes};
 use pay::simulator::{self, Manner, Running, Simulator};
 use serde_json::{Value, json};
-use sqlx::Connection as _;
 use testing::books;
 use testing::postgres::TestCluster;
 use testing::served::{Launch, Served, until};
@@ -217,8 +216,7 @@ async fn a_notice_while_postgres_dies_is_5xx_and_its_retry_credits() {
     let told = told.expect("answered");
     assert!(told.status >= 500, "{} {}", told.status, told.text);
     drop(tx);
-    let url = shop.world.database.url();
-    until("it is dead", PATIENCE, async || sqlx::PgConnection::connect(&url).await.is_err()).await;
+    cluster.dead().await;
     let away = shop.tell_finished(&served, &order, &payment).await.expect("answered");
     assert_eq!(away.status, 503, "{}", away.text);
     assert!(!away.header("retry-after").is_empty());

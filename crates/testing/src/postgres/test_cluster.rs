@@ -2,8 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use cluster::{Address, Cluster, Durability, Search, Settings};
@@ -12,12 +13,16 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::TestDatabase;
+use crate::served::until;
 
 /// Memory, where the machine has such a folder: a template copy is then a copy in RAM.
 const MEMORY: &str = "/dev/shm";
 
 /// Room for many tests at once, each with a pool or two.
 const CONNECTIONS: u32 = 300;
+
+/// A killed cluster's processes notice within milliseconds; a busy machine may take its time.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until its input ends, which is when the test process has ended in whatever way; then ends the postmaster that
 /// serves the folder by then, and removes the folder. A postmaster that was just being started gets two seconds to write
@@ -41,6 +46,8 @@ rm -rf "$1"
 #[derive(Debug)]
 pub struct TestCluster {
     cluster: Cluster,
+    /// Where all its processes work.
+    data: PathBuf,
     // After the cluster: fields are dropped in order, and the watcher removes what the cluster has left.
     _watcher: ChildStdin,
 }
@@ -68,8 +75,8 @@ impl TestCluster {
         let watcher = watch(folder.path()).context("cannot start the watcher")?;
         let cluster = Cluster::start(settings).await?;
         // The watcher removes it, after PostgreSQL has ended.
-        let _ = folder.keep();
-        Ok(Self { cluster, _watcher: watcher })
+        let data = folder.keep().canonicalize()?.join("postgres");
+        Ok(Self { cluster, data, _watcher: watcher })
     }
 
     /// Where it listens.
@@ -95,6 +102,18 @@ impl TestCluster {
     pub async fn kill_postgres(&self) {
         let pid = self.cluster.pid().await;
         kill(Pid::from_raw(pid), Signal::SIGKILL).expect("the postmaster of this cluster runs");
+    }
+
+    /// Waits until nothing of a killed PostgreSQL runs any more. Before that it takes no new connection, but a process that
+    /// was just asked something may still answer, and even commit. (Where there is no `/proc`, it does not wait.)
+    pub async fn dead(&self) {
+        let works_here = |process: std::fs::DirEntry| {
+            std::fs::read_link(process.path().join("cwd")).is_ok_and(|folder| folder == self.data)
+        };
+        until("PostgreSQL is dead", PATIENCE, async || {
+            !std::fs::read_dir("/proc").into_iter().flatten().flatten().any(works_here)
+        })
+        .await;
     }
 
     /// Starts a killed PostgreSQL at the same address; returns when it accepts connections, recovery done.
