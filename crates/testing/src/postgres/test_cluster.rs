@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -46,8 +47,8 @@ rm -rf "$1"
 #[derive(Debug)]
 pub struct TestCluster {
     cluster: Cluster,
-    /// Where all its processes work.
-    data: PathBuf,
+    /// A killed postmaster and the processes that it had, in `/proc`.
+    left: Mutex<Vec<PathBuf>>,
     // After the cluster: fields are dropped in order, and the watcher removes what the cluster has left.
     _watcher: ChildStdin,
 }
@@ -75,8 +76,8 @@ impl TestCluster {
         let watcher = watch(folder.path()).context("cannot start the watcher")?;
         let cluster = Cluster::start(settings).await?;
         // The watcher removes it, after PostgreSQL has ended.
-        let data = folder.keep().canonicalize()?.join("postgres");
-        Ok(Self { cluster, data, _watcher: watcher })
+        let _ = folder.keep();
+        Ok(Self { cluster, left: Mutex::default(), _watcher: watcher })
     }
 
     /// Where it listens.
@@ -101,19 +102,26 @@ impl TestCluster {
     /// processes as they notice. [`TestCluster::start_again`] brings it back.
     pub async fn kill_postgres(&self) {
         let pid = self.cluster.pid().await;
+        let postmaster = Path::new("/proc").join(pid.to_string());
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        *self.left() = processes
+            .map(|process| process.path())
+            .filter(|process| {
+                *process == postmaster || stat(process).is_some_and(|(_, parent)| parent == pid)
+            })
+            .collect();
         kill(Pid::from_raw(pid), Signal::SIGKILL).expect("the postmaster of this cluster runs");
     }
 
     /// Waits until nothing of a killed PostgreSQL runs any more. Before that it takes no new connection, but a process that
     /// was just asked something may still answer, and even commit. (Where there is no `/proc`, it does not wait.)
     pub async fn dead(&self) {
-        let works_here = |process: std::fs::DirEntry| {
-            std::fs::read_link(process.path().join("cwd")).is_ok_and(|folder| folder == self.data)
-        };
-        until("PostgreSQL is dead", PATIENCE, async || {
-            !std::fs::read_dir("/proc").into_iter().flatten().flatten().any(works_here)
-        })
-        .await;
+        let runs = |process: &PathBuf| stat(process).is_some_and(|(state, _)| state != "Z");
+        until("PostgreSQL is dead", PATIENCE, async || !self.left().iter().any(runs)).await;
+    }
+
+    fn left(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts a killed PostgreSQL at the same address; returns when it accepts connections, recovery done.
@@ -127,6 +135,13 @@ impl TestCluster {
             }
         }
     }
+}
+
+/// A process's state and its parent, which everybody may read.
+fn stat(process: &Path) -> Option<(String, i32)> {
+    let text = std::fs::read_to_string(process.join("stat")).ok()?;
+    let mut words = text.rsplit_once(')')?.1.split_whitespace();
+    Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
 }
 
 /// Root's PostgreSQL runs as another user, who must be able to enter.
