@@ -25,32 +25,36 @@ pub(crate) const LOCK_BOOKS: &str =
 pub(crate) const LOCK_ACCOUNTS: &str =
     "select a.community_id, a.id, a.version, a.seq, a.minted, a.available, a.held, a.spent, a.expired,
  a.reversed, a.owed, a.cap_month, a.cap_limit, a.cap_held, a.cap_spent, a.holder, a.frozen_at is not null
- from account a join unnest($1::bigint[], $2::bigint[]) as k(community_id, id)
+ from account a join (select unnest($1::bigint[]), unnest($2::bigint[])) as k(community_id, id)
  on a.community_id = k.community_id and a.id = k.id order by a.community_id, a.id for update of a";
 
 pub(crate) const READ_LOTS: &str = "select l.community_id, l.account_id, l.id, l.source, l.minted, l.remaining, l.reversed, l.expires_at, l.created_at, l.expired
- from unnest($1::bigint[], $2::bigint[]) as k(community_id, id), lateral (
+ from (select unnest($1::bigint[]), unnest($2::bigint[])) as k(community_id, id), lateral (
  select * from lot where lot.community_id = k.community_id and lot.account_id = k.id and lot.is_open
  order by lot.expires_at, lot.id limit $3) l";
 
 pub(crate) const READ_HOLDS: &str =
     "select h.community_id, h.id, h.account_id, h.amount, h.input_hash, h.cap_month, h.state, h.charged
- from unnest($1::bigint[], $2::uuid[]) as k(community_id, id), lateral (
+ from (select unnest($1::bigint[]), unnest($2::uuid[])) as k(community_id, id), lateral (
  select * from hold where hold.community_id = k.community_id and hold.id = k.id limit 1) h";
 
 pub(crate) const READ_NAMED_LOTS: &str = "select l.community_id, l.account_id, l.id, l.source, l.minted, l.remaining, l.reversed, l.expires_at, l.created_at, l.expired
- from unnest($1::bigint[], $2::uuid[]) as k(community_id, id), lateral (
+ from (select unnest($1::bigint[]), unnest($2::uuid[])) as k(community_id, id), lateral (
  select * from lot where lot.community_id = k.community_id and lot.id = k.id limit 1) l";
 
 /// Whether the guard stopped minting. One row, read only by batches that mint.
 pub(crate) const READ_GUARD: &str = "select minting_stopped_at is not null from guard where id = 1";
 
+// Rows come as arrays, one for each column, and are put together by `unnest` in a select list. In a FROM clause PostgreSQL
+// stores each array as a table of its own first: 14 arrays of one batch cost 60 to 75 µs that way, and 13 this way.
+//
 // Each write counts its rows and divides by zero when one is missing: the statement fails, the transaction with it,
 // and a commit that was already sent becomes a rollback. `joined` takes them apart where COUNTED says.
 pub(crate) const WRITE_BOOKS: &str =
     "with u as (update book b set version = b.version + 1, seq = k.seq, head = k.head,
  cap_month = k.cap_month, cap_held = k.cap_held, cap_spent = k.cap_spent
- from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::date[], $7::bigint[], $8::bigint[])
+ from (select unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::bigint[]), unnest($5::bytea[]),
+ unnest($6::date[]), unnest($7::bigint[]), unnest($8::bigint[]))
  as k(community_id, version, seq, head, cap_month, cap_held, cap_spent)
  where b.community_id = k.community_id and b.version = k.version returning 1)
  select 1 / (count(*) = $1)::int from u";
@@ -58,19 +62,22 @@ pub(crate) const WRITE_BOOKS: &str =
 pub(crate) const WRITE_ACCOUNTS: &str = "with u as (update account a set version = a.version + 1, seq = k.seq, minted = k.minted,
  available = k.available, held = k.held, spent = k.spent, expired = k.expired, reversed = k.reversed, owed = k.owed,
  cap_month = k.cap_month, cap_held = k.cap_held, cap_spent = k.cap_spent
- from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
- $10::bigint[], $11::bigint[], $12::bigint[], $13::date[], $14::bigint[], $15::bigint[])
+ from (select unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::bigint[]), unnest($5::bigint[]),
+ unnest($6::bigint[]), unnest($7::bigint[]), unnest($8::bigint[]), unnest($9::bigint[]), unnest($10::bigint[]),
+ unnest($11::bigint[]), unnest($12::bigint[]), unnest($13::date[]), unnest($14::bigint[]), unnest($15::bigint[]))
  as k(community_id, id, version, seq, minted, available, held, spent, expired, reversed, owed, cap_month, cap_held, cap_spent)
  where a.community_id = k.community_id and a.id = k.id and a.version = k.version returning 1)
  select 1 / (count(*) = $1)::int from u";
 
 pub(crate) const INSERT_LOTS: &str = "with u as (insert into lot (community_id, account_id, id, source, minted, remaining, reversed, expires_at, is_open, created_at, expired)
- select * from unnest($2::bigint[], $3::bigint[], $4::uuid[], $5::smallint[], $6::bigint[], $7::bigint[], $8::bigint[],
- $9::timestamptz[], $10::boolean[], $11::timestamptz[], $12::bigint[]) returning 1)
+ select unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::uuid[]), unnest($5::smallint[]), unnest($6::bigint[]),
+ unnest($7::bigint[]), unnest($8::bigint[]), unnest($9::timestamptz[]), unnest($10::boolean[]),
+ unnest($11::timestamptz[]), unnest($12::bigint[]) returning 1)
  select 1 / (count(*) = $1)::int from u";
 
 pub(crate) const UPDATE_LOTS: &str = "with u as (update lot l set remaining = k.remaining, reversed = k.reversed, is_open = k.is_open, expired = k.expired
- from unnest($2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], $6::boolean[], $7::bigint[])
+ from (select unnest($2::bigint[]), unnest($3::uuid[]), unnest($4::bigint[]), unnest($5::bigint[]),
+ unnest($6::boolean[]), unnest($7::bigint[]))
  as k(community_id, id, remaining, reversed, is_open, expired)
  where l.community_id = k.community_id and l.id = k.id returning 1)
  select 1 / (count(*) = $1)::int from u";
@@ -78,23 +85,27 @@ pub(crate) const UPDATE_LOTS: &str = "with u as (update lot l set remaining = k.
 pub(crate) const INSERT_HOLDS: &str = "with u as (insert into hold (community_id, id, account_id, owner_id, key_id, cap_month, amount, input_hash, state,
  price_version, agent, asked, created_at)
  select k.community_id, k.id, k.account_id, k.owner_id, k.key_id, k.cap_month, k.amount, k.input_hash, 0, k.price_version, k.agent, k.asked, k.at
- from unnest($2::bigint[], $3::uuid[], $4::bigint[], $5::int[], $6::bigint[], $7::date[], $8::bigint[], $9::bytea[], $10::int[],
- $11::text[], $12::text[], $13::timestamptz[])
+ from (select unnest($2::bigint[]), unnest($3::uuid[]), unnest($4::bigint[]), unnest($5::int[]), unnest($6::bigint[]),
+ unnest($7::date[]), unnest($8::bigint[]), unnest($9::bytea[]), unnest($10::int[]), unnest($11::text[]),
+ unnest($12::text[]), unnest($13::timestamptz[]))
  as k(community_id, id, account_id, owner_id, key_id, cap_month, amount, input_hash, price_version, agent, asked, at) returning 1)
  select 1 / (count(*) = $1)::int from u";
 
 pub(crate) const UPDATE_HOLDS: &str = "with u as (update hold h set amount = k.amount, state = k.state, charged = k.charged, pool = k.pool, model = k.model,
  reason = k.reason, tokens_in = k.tokens_in, tokens_out = k.tokens_out, own_in = k.own_in, own_out = k.own_out, closed_at = k.closed_at
- from unnest($2::bigint[], $3::uuid[], $4::smallint[], $5::bigint[], $6::smallint[], $7::bigint[], $8::smallint[], $9::text[], $10::text[],
- $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::timestamptz[])
+ from (select unnest($2::bigint[]), unnest($3::uuid[]), unnest($4::smallint[]), unnest($5::bigint[]),
+ unnest($6::smallint[]), unnest($7::bigint[]), unnest($8::smallint[]), unnest($9::text[]), unnest($10::text[]),
+ unnest($11::bigint[]), unnest($12::bigint[]), unnest($13::bigint[]), unnest($14::bigint[]),
+ unnest($15::timestamptz[]))
  as k(community_id, id, stored, amount, state, charged, pool, model, reason, tokens_in, tokens_out, own_in, own_out, closed_at)
  where h.community_id = k.community_id and h.id = k.id and h.state = k.stored returning 1)
  select 1 / (count(*) = $1)::int from u";
 
 pub(crate) const INSERT_ENTRIES: &str = "with u as (insert into journal (community_id, seq, account_id, account_seq, kind, debit, credit, amount, balance_after,
  ref, pool, at, hash)
- select * from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[], $7::smallint[], $8::smallint[], $9::bigint[],
- $10::bigint[], $11::uuid[], $12::smallint[], $13::timestamptz[], $14::bytea[]) returning 1)
+ select unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::bigint[]), unnest($5::bigint[]), unnest($6::smallint[]),
+ unnest($7::smallint[]), unnest($8::smallint[]), unnest($9::bigint[]), unnest($10::bigint[]), unnest($11::uuid[]),
+ unnest($12::smallint[]), unnest($13::timestamptz[]), unnest($14::bytea[]) returning 1)
  select 1 / (count(*) = $1)::int from u";
 
 /// What stands around each write: its rows are counted, and compared with its first parameter.
@@ -319,15 +330,14 @@ mod tests {
     #[test]
     fn joined_writes_count_each_its_rows_and_their_parameters_follow_one_another() {
         let one = format!(
-            "{}update a set x = k.x from unnest($2::bigint[], $3::int[]) k returning 1{}",
+            "{}update a set x = k.x from (select unnest($2::bigint[]), unnest($3::int[])) k returning 1{}",
             COUNTED.0, COUNTED.1
         );
-        let other =
-            format!("{}insert into b select * from unnest($2::text[]) returning 1{}", COUNTED.0, COUNTED.1);
+        let other = format!("{}insert into b select unnest($2::text[]) returning 1{}", COUNTED.0, COUNTED.1);
         assert_eq!(
             joined([one.as_str(), &other].into_iter()),
-            "with u0 as (update a set x = k.x from unnest($2::bigint[], $3::int[]) k returning 1),\n\
-             u1 as (insert into b select * from unnest($5::text[]) returning 1)\n \
+            "with u0 as (update a set x = k.x from (select unnest($2::bigint[]), unnest($3::int[])) k returning 1),\n\
+             u1 as (insert into b select unnest($5::text[]) returning 1)\n \
              select 1 / ((select count(*) from u0) = $1 and (select count(*) from u1) = $4)::int"
         );
         assert_eq!(ALL.iter().filter(|sql| is_write(sql)).count(), 7);

@@ -120,6 +120,7 @@ async fn of_two_hundred_at_once_exactly_as_many_win_as_the_account_can_pay_for()
                 "k = {k}: {here} here, {there} there, {posted} by transactions"
             );
         }
+        println!("round {} of {rounds}: exactly k won, for each k in 0..={CALLERS}", round + 1);
     }
     audit(&database.pool).await;
     let deadlocks: i64 =
