@@ -31,6 +31,8 @@ pub(crate) enum Need {
     Compiler,
     /// The wasm target of the pinned toolchain.
     Wasm,
+    /// `llvm-profdata` of the pinned toolchain: another version's cannot read what its programs count.
+    LlvmTools,
 }
 
 impl Need {
@@ -59,6 +61,7 @@ impl Need {
             Self::Git => on_path(&["git", "tar", "xz"]),
             Self::Compiler => on_path(&["c++"]),
             Self::Wasm => sysroot().is_none_or(|root| root.join("lib/rustlib").join(WASM).is_dir()),
+            Self::LlvmTools => llvm_profdata().is_ok_and(|program| program.is_file()),
         }
     }
 
@@ -79,11 +82,14 @@ impl Need {
             Self::Git => (&["git", "tar", "xz-utils"], "the advisory snapshot"),
             Self::Compiler => (&["g++"], "libFuzzer"),
             Self::Wasm => (&[], "what runs in browsers"),
+            Self::LlvmTools => (&[], "a build that is guided by counts"),
         }
     }
 }
 
 const WASM: &str = "wasm32-unknown-unknown";
+/// The component of rustup that has `llvm-profdata`.
+const LLVM_TOOLS: &str = "llvm-tools";
 
 /// Names a browser that is not on the path.
 pub(crate) const CHROMIUM_VARIABLE: &str = "FREESIDE_CHROMIUM";
@@ -106,6 +112,21 @@ fn debian_postgres() -> Option<PathBuf> {
 fn sysroot() -> Option<PathBuf> {
     let cargo = PathBuf::from(std::env::var_os("CARGO")?);
     cargo.parent()?.parent().filter(|root| root.join("lib/rustlib").is_dir()).map(Path::to_owned)
+}
+
+/// The name of this machine's target, as `rustc` says it.
+pub(crate) fn host() -> anyhow::Result<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = step(rustc, ["-vV"]).into_command().output().context("cannot start rustc")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("`rustc -vV` names no host")?.to_owned())
+}
+
+/// Where the toolchain has its `llvm-profdata`, when it has it.
+pub(crate) fn llvm_profdata() -> anyhow::Result<PathBuf> {
+    let root = sysroot().context("cannot tell where the toolchain lies")?;
+    Ok(root.join("lib/rustlib").join(host()?).join("bin/llvm-profdata"))
 }
 
 /// A cargo subcommand of this very version: compiled from source once and kept in the user's cache.
@@ -133,6 +154,11 @@ pub(crate) fn ensure(needs: &[Need]) -> anyhow::Result<()> {
             step("rustup", ["target", "add", WASM]).run().context(
                 "without rustup, add the wasm target of your Rust by hand (Debian: libstd-rust-dev-wasm32)",
             )?;
+        } else if need == Need::LlvmTools {
+            println!("install   rust component {LLVM_TOOLS}: {reason}");
+            step("rustup", ["component", "add", LLVM_TOOLS]).run().with_context(|| {
+                format!("without rustup, put the component {LLVM_TOOLS} of your Rust into its folder by hand")
+            })?;
         } else {
             println!("install   {}: {reason}", names.join(", "));
             packages.extend_from_slice(names);

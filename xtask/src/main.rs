@@ -13,6 +13,7 @@ mod check;
 mod fuzz;
 mod install;
 mod mutants;
+mod release;
 mod run;
 mod screenshots;
 mod sdk;
@@ -59,7 +60,9 @@ enum Task {
     Assets,
     /// Weigh what browsers load, as `make check` does
     Weigh,
-    /// Measure, on a release build
+    /// Build `freeside` as it is shipped, guided by what a first one did under load
+    Release,
+    /// Measure, on `freeside` as it is shipped
     Bench {
         /// Passed on to the benchmark
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -107,6 +110,7 @@ fn main() -> ExitCode {
         Task::Check => check::check(),
         Task::Assets => assets::build(),
         Task::Weigh => weigh::weigh(),
+        Task::Release => release::release().map(drop),
         Task::Bench { arguments } => bench::bench(&arguments),
         Task::Screenshots { scenes } => screenshots::screenshots(&scenes),
         Task::Fuzz { seconds, targets } => fuzz::fuzz(seconds, &targets),

@@ -10,6 +10,7 @@ mod path;
 mod pauses;
 mod payments;
 mod summary;
+mod train;
 mod wal;
 mod web;
 
@@ -47,6 +48,8 @@ enum What {
     Pages(web::Options),
     /// Lighthouse's scores of the main pages.
     Lighthouse(web::Options),
+    /// Every journey for some seconds, for a `freeside` that counts what it does; `make release` starts it.
+    Train(train::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -62,6 +65,7 @@ fn main() -> anyhow::Result<()> {
             What::Sockets(options) => web::run(&[web::Case::Sockets], &options).await.map(drop),
             What::Pages(options) => web::run(&[web::Case::Pages], &options).await.map(drop),
             What::Lighthouse(options) => web::run(&[web::Case::Lighthouse], &options).await.map(drop),
+            What::Train(options) => train::run(options).await,
         }
     })
 }

@@ -25,9 +25,9 @@ pub(crate) struct Options {
 
 /// The defaults of a benchmark's own options, as its command line would have them.
 #[derive(Parser)]
-struct Defaults<T: Args> {
+pub(crate) struct Defaults<T: Args> {
     #[command(flatten)]
-    options: T,
+    pub(crate) options: T,
 }
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
@@ -161,6 +161,6 @@ const INTRODUCTION: &str = "\
 # Benchmarks
 
 Written by `make bench`; the tests assert none of it. A busy machine makes the figures worse, so the load average of the
-minute before stands beside each.
+minute before stands beside each. Freeside is built as it is shipped (`make release`): guided by counts of these journeys.
 
 ";
