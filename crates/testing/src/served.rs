@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -287,10 +288,21 @@ impl Drop for Served {
     }
 }
 
-/// An address that was free a moment ago, for a process whose address another one must know before it starts.
+/// Ports from here on are nobody's by default, and end before those that Linux hands out by itself (32,768 and more).
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u16 = 12_000;
+
+/// An address that nobody listens on, for a process whose address another one must know before it starts. A port that the
+/// kernel chose could be another test's connection by the time somebody listens on it; these are given out once.
 pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("bound")
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    // Test programs that run one after the other, or side by side, begin at different places.
+    let start = u16::try_from(std::process::id() % u32::from(PORTS)).expect("less than the ports");
+    (0..PORTS)
+        .map(|_| FIRST_PORT + (start + GIVEN.fetch_add(1, Ordering::Relaxed) % PORTS) % PORTS)
+        .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        .find(|address| TcpListener::bind(address).is_ok())
+        .expect("a free port")
 }
 
 /// What a process wrote, as it comes.
@@ -341,4 +353,21 @@ where
 pub fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| Path::new(&folder).join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_free_address_is_given_once_and_is_none_that_the_kernel_hands_out() {
+        let taken: Vec<TcpListener> =
+            (0..50).map(|_| TcpListener::bind(free_address()).expect("it is free")).collect();
+        let ports: BTreeSet<u16> =
+            taken.iter().map(|listener| listener.local_addr().expect("bound").port()).collect();
+        assert_eq!(ports.len(), 50);
+        assert!(ports.iter().all(|port| (FIRST_PORT..FIRST_PORT + PORTS).contains(port)), "{ports:?}");
+    }
 }
