@@ -110,7 +110,7 @@ fn main() -> ExitCode {
         Task::Check => check::check(),
         Task::Assets => assets::build(),
         Task::Weigh => weigh::weigh(),
-        Task::Release => release::release().map(drop),
+        Task::Release => release::release(),
         Task::Bench { arguments } => bench::bench(&arguments),
         Task::Screenshots { scenes } => screenshots::screenshots(&scenes),
         Task::Fuzz { seconds, targets } => fuzz::fuzz(seconds, &targets),

@@ -18,8 +18,8 @@ use crate::shell::{self, cargo, step};
 const FOLDER: &str = "guided";
 const PROGRAM: &str = "freeside";
 
-/// Builds `freeside` and `bench` into the target folder's `release`; the path of `freeside`.
-pub(crate) fn release() -> anyhow::Result<PathBuf> {
+/// Builds `freeside` and `bench` into the target folder's `release`.
+pub(crate) fn release() -> anyhow::Result<()> {
     install::ensure(&[Need::Postgres, Need::LlvmTools])?;
     assets::build()?;
     cargo(["build", "--release", "--locked", "--package", "bench"]).run()?;
@@ -49,7 +49,7 @@ pub(crate) fn release() -> anyhow::Result<PathBuf> {
     std::fs::copy(&guided, &fresh).with_context(|| format!("cannot write {}", fresh.display()))?;
     std::fs::rename(&fresh, &shipped)?;
     println!("release   {}", shipped.display());
-    Ok(shipped)
+    Ok(())
 }
 
 /// Compiles `freeside` in a folder of its own. `--target` keeps the flag away from build scripts and procedural macros.

@@ -4,7 +4,7 @@
 //! beforehand is written by SQL. Wrong credits or books that disagree end the program with an error; a slow figure never
 //! does.
 
-mod notices;
+pub(crate) mod notices;
 mod proof;
 
 use std::path::PathBuf;
@@ -43,11 +43,6 @@ pub(crate) struct Report {
     pub(crate) figures: Vec<Figure>,
 }
 
-/// Only the notices.
-pub(crate) async fn of_notices(options: &Options) -> anyhow::Result<Vec<Figure>> {
-    notices::measure(options).await
-}
-
 pub(crate) async fn run(options: Options) -> anyhow::Result<Report> {
     let load_before = machine::load_average();
     say(&format!("{}, load {load_before}", machine::name()))?;
@@ -58,7 +53,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Report> {
     let check =
         Figure::at_most("check of a 2 KiB notice in its dearest form, µs", check_us, CHECK_AT_MOST_US);
     let mut of_notices = vec![check];
-    of_notices.extend(self::of_notices(&options).await?);
+    of_notices.extend(notices::measure(&options).await?);
     of_notices.iter().try_for_each(|figure| say(&figure.line()))?;
     figures.splice(0..0, of_notices);
     let report = Report { machine: machine::name(), load_before, figures };

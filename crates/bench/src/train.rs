@@ -1,7 +1,5 @@
 //! Every journey for some seconds, for a program that counts what it does (`make release`). What it measures means nothing.
 
-use std::path::PathBuf;
-
 use clap::Parser as _;
 
 use crate::page::Defaults;
@@ -16,21 +14,16 @@ const SOCKETS: &str = "500";
 pub(crate) struct Options {
     /// The program that counts.
     #[arg(long)]
-    freeside: PathBuf,
+    freeside: String,
 }
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let freeside = options.freeside.as_os_str();
-    let arguments = |more: &[&str]| {
-        let named = ["train".as_ref(), "--freeside".as_ref(), freeside].map(std::ffi::OsStr::to_owned);
-        named.into_iter().chain(more.iter().map(Into::into)).collect::<Vec<_>>()
-    };
-    let of_path = Defaults::<path::Options>::parse_from(arguments(&["--quick"])).options;
+    let program = ["train", "--freeside", &options.freeside];
+    let of_path = Defaults::<path::Options>::parse_from(program.iter().chain(&["--quick"])).options;
     path::run(of_path).await?;
-    let of_payments = Defaults::<payments::Options>::parse_from(arguments(&["--seconds", SECONDS])).options;
-    payments::of_notices(&of_payments).await?;
-    let of_web = arguments(&["--seconds", SECONDS, "--sockets", SOCKETS]);
-    let of_web = Defaults::<web::Options>::parse_from(of_web).options;
+    let short = [&program[..], &["--seconds", SECONDS]].concat();
+    payments::notices::measure(&Defaults::<payments::Options>::parse_from(&short).options).await?;
+    let of_web = Defaults::<web::Options>::parse_from(short.iter().chain(&["--sockets", SOCKETS])).options;
     web::run(&[web::Case::Sockets, web::Case::Pages], &of_web).await?;
     Ok(())
 }

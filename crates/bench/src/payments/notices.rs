@@ -56,7 +56,7 @@ struct Waiting {
     payment: String,
 }
 
-pub(super) async fn measure(options: &Options) -> anyhow::Result<Vec<Figure>> {
+pub(crate) async fn measure(options: &Options) -> anyhow::Result<Vec<Figure>> {
     let text = Alphanumeric.sample_string(&mut rand::rng(), SECRET_LETTERS);
     let secret = IpnSecret::new(&text).expect("letters are not blank");
     let settings = simulator::Settings::new(API_KEY, secret.clone(), Clock::system());
