@@ -43,7 +43,7 @@ pub(crate) fn release() -> anyhow::Result<()> {
     }
     println!("release   3 of 3: freeside, guided by the counts");
     let guided = build(&folder.join("guided"), "profile-use", &counts)?;
-    let shipped = shell::built(&format!("../release/{PROGRAM}"))?;
+    let shipped = shell::built("../release")?.canonicalize()?.join(PROGRAM);
     // Not over the old one: it may be running, or be a link to what cargo keeps.
     let fresh = shipped.with_extension("fresh");
     std::fs::copy(&guided, &fresh).with_context(|| format!("cannot write {}", fresh.display()))?;
