@@ -27,6 +27,7 @@ use uuid::Uuid;
 
 use crate::Ctx;
 use crate::agent::Agent;
+use crate::turn::CANCELLED;
 
 pub use history::{Feedback, PAGE_AT_MOST, Said, Sharing, Whose, conversations, page, rate, share, sharing};
 pub use recover::recover;
@@ -41,8 +42,6 @@ use run::Run;
 pub const MESSAGE_BYTES_AT_MOST: usize = 4_096;
 /// Answers of one wallet that run at once in one process: a person reads one, and may have asked two more agents.
 pub const RUNNING_AT_ONCE: usize = 3;
-/// Sent to a turn that its asker stops.
-const CANCELLED: &str = "cancelled";
 /// Sent to a turn that outlasts the process (SPEC §8).
 const DRAINED: &str = "drained";
 

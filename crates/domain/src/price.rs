@@ -2,13 +2,18 @@
 
 use serde_json::value::RawValue;
 use types::catalog::{Catalog, PoolSettings};
-use types::s2s::Message;
+use types::s2s::{Message, Usage};
 use types::{MicroUsd, Pool, PricePerMillion};
 
 use crate::turn::Ask;
 
 /// Tokens that a message costs beside its text, at most, in any provider's framing.
 const TOKENS_PER_MESSAGE: u64 = 8;
+/// Plain text has about four bytes a token: our own count where a provider gives none.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// A fault for a test to plant: reported figures have no ceiling.
+pub const CEILING_OFF: &str = "turn.ceiling_off";
 
 /// What a request may cost at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +23,12 @@ pub struct WorstCase {
     /// Prompt tokens at most: no tokenizer makes more tokens than bytes, and no model of the pools more of a picture than
     /// they say.
     pub prompt_tokens: u64,
+    /// The prompt by our own count, for a caller who left before anybody said a figure.
+    pub own_prompt_tokens: u64,
     /// Completion tokens that were asked for, or the pool's default.
     pub max_tokens: u32,
-    /// Completion tokens that one hold covers; a longer answer extends it.
+    /// Completion tokens that one hold covers; a longer answer extends it. All of `max_tokens` where a model that may
+    /// answer thinks without saying so.
     pub slice: u32,
 }
 
@@ -41,12 +49,35 @@ impl WorstCase {
         };
         let Size { bytes, images } = size(ask);
         let image_tokens = most(|pool| pool.image_tokens).saturating_mul(images);
+        let hides_reasoning = pools
+            .iter()
+            .flat_map(|pool| &catalog.pool(*pool).models)
+            .any(|id| catalog.models.get(id).is_some_and(|model| model.hidden_reasoning));
         Self {
             price: catalog.dearest(pools),
             prompt_tokens: bytes + most(|pool| pool.system_tokens) + image_tokens,
+            own_prompt_tokens: bytes.div_ceil(BYTES_PER_TOKEN) + image_tokens,
             max_tokens,
-            slice: max_tokens.min(settings.hold_slice_tokens),
+            slice: if hides_reasoning { max_tokens } else { max_tokens.min(settings.hold_slice_tokens) },
         }
+    }
+
+    /// What is believed of reported figures: never more than the request could use (SPEC §14, "Ceiling").
+    #[must_use]
+    pub fn clamp(&self, reported: Usage) -> Usage {
+        if types::failpoint::is_planted(CEILING_OFF) {
+            return reported;
+        }
+        Usage::new(
+            reported.prompt_tokens.min(self.prompt_tokens),
+            reported.completion_tokens.min(self.max_tokens.into()),
+        )
+    }
+
+    /// The same request at another price.
+    #[must_use]
+    pub fn at(self, price: PricePerMillion) -> Self {
+        Self { price, ..self }
     }
 
     /// Micro-USD that cover the prompt and `completion_tokens`.

@@ -2,7 +2,7 @@
 
 pub mod community;
 
-use identity::ApiKey;
+use identity::{ApiKey, KeyKind};
 use ledger::AccountKey;
 use ledger::report::{Balance, Budget, RequestLine, RequestQuery, UsageLine};
 use time::Date;
@@ -23,13 +23,25 @@ pub struct UsageReport {
     pub balance: Balance,
 }
 
-/// What the account used from `from` to `to`, both counted.
-pub async fn usage(ctx: &Ctx, account: AccountKey, from: Date, to: Date) -> anyhow::Result<UsageReport> {
+/// What a payer used from `from` to `to`, both counted, with sandbox and live keys; the balance is that of the ledger
+/// account which pays for keys of `kind`.
+pub async fn usage(
+    ctx: &Ctx,
+    payer: AccountKey,
+    kind: KeyKind,
+    from: Date,
+    to: Date,
+) -> anyhow::Result<UsageReport> {
     let mut connection = ctx.db.acquire().await?;
-    let lines = ledger::report::usage(&mut connection, account, from, to).await?;
+    let account = paying_account(payer, kind);
+    let lines = ledger::report::usage(&mut connection, payer, from, to).await?;
     let balance = ledger::report::balance(&mut connection, account).await?;
-    let balance =
-        balance.ok_or_else(|| anyhow::anyhow!("a caller's account {account:?} is not in the books"))?;
+    // A sandbox account is opened by its first request, where its keys are older than sandbox accounts are.
+    let balance = match balance {
+        Some(balance) => balance,
+        None if account.account.is_sandbox() => Balance::default(),
+        None => anyhow::bail!("a caller's account {account:?} is not in the books"),
+    };
     Ok(UsageReport { from, to, lines, balance })
 }
 
@@ -62,8 +74,17 @@ pub async fn balance(ctx: &Ctx, account: AccountKey) -> anyhow::Result<Option<Ba
     Ok(ledger::report::balance(&mut connection, account).await?)
 }
 
-/// The account that pays for a key's requests.
+/// The payer that a key belongs to: the account that credits are bought for, and that the API calls `account_id`.
 #[must_use]
 pub fn account_of(key: &ApiKey) -> AccountKey {
     AccountKey { community: key.community, account: key.account }
+}
+
+/// The ledger account that pays for what keys of this kind ask: sandbox credits and live ones never mix.
+#[must_use]
+pub fn paying_account(payer: AccountKey, kind: KeyKind) -> AccountKey {
+    match kind {
+        KeyKind::Live => payer,
+        KeyKind::Sandbox => AccountKey { account: payer.account.sandbox(), ..payer },
+    }
 }

@@ -1,4 +1,5 @@
-//! The sandbox allowance: a lot worth 10,000 tokens of the cheap pool, new each UTC day (SPEC §13).
+//! The sandbox allowance: a lot worth 10,000 tokens of the cheap pool, new each UTC day (SPEC §13), in a ledger account of
+//! its own beside the payer's: sandbox keys spend nothing that was bought, and live keys nothing that is free.
 //!
 //! Minted with the day's first request, under an id made from account and day: any number of processes and retries
 //! mint one lot.
@@ -11,7 +12,7 @@ use ledger::{AccountKey, Op, Source, SubmitError};
 use time::Date;
 use types::{LotId, Pool};
 
-use crate::Ctx;
+use crate::{Ctx, reports};
 
 /// Accounts whose lot of the day this process knows to be there.
 #[derive(Debug, Default)]
@@ -25,7 +26,7 @@ pub(crate) async fn ensure(ctx: &Ctx, key: &ApiKey) -> Result<(), SubmitError> {
     if key.kind != KeyKind::Sandbox {
         return Ok(());
     }
-    let account = AccountKey { community: key.community, account: key.account };
+    let account = reports::paying_account(reports::account_of(key), key.kind);
     let today = ctx.clock.now().date();
     let is_known = ctx.sandbox.0.lock().unwrap_or_else(PoisonError::into_inner).get(&account) == Some(&today);
     if is_known {
@@ -43,7 +44,15 @@ pub(crate) async fn ensure(ctx: &Ctx, key: &ApiKey) -> Result<(), SubmitError> {
         amount: amount.0,
         expires_at: tomorrow,
     };
-    match ctx.ledger.submit(op).await {
+    let mut minted = ctx.ledger.submit(op.clone()).await;
+    if matches!(minted, Err(SubmitError::Refused(ledger::Refusal::NoAccount))) {
+        open(ctx, account).await.map_err(|error| {
+            tracing::error!(%error, %account.account, "a sandbox account could not be opened");
+            SubmitError::Unexpected
+        })?;
+        minted = ctx.ledger.submit(op).await;
+    }
+    match minted {
         // A conflict means that the day's lot is there and the configured worth has changed since.
         Ok(_) | Err(SubmitError::Refused(ledger::Refusal::Conflict | ledger::Refusal::Frozen)) => {
             let mut known = ctx.sandbox.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,6 +64,13 @@ pub(crate) async fn ensure(ctx: &Ctx, key: &ApiKey) -> Result<(), SubmitError> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Opens the sandbox account of a payer with its first request.
+async fn open(ctx: &Ctx, account: AccountKey) -> Result<(), sqlx::Error> {
+    let mut tx = ctx.db.begin().await?;
+    ledger::open_account(&mut tx, &ctx.clock, account, None).await?;
+    tx.commit().await
 }
 
 /// The id of an account's lot of one day: a hash, marked as a custom UUID (RFC 9562, version 8).

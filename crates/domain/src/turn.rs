@@ -4,9 +4,13 @@
 //! held: its end is always a settle or a release. What always holds:
 //! * nothing is asked of the engine before the hold is committed,
 //! * the last event of an answer is handed out after the settle's commit (so "answered" implies "paid"),
-//! * no token delivered, nothing charged; else the charge is the prompt and what finn metered up to the stop.
+//! * who caused an early end decides who pays (SPEC §14): a caller who leaves or stops it pays the prompt and what was
+//!   metered; where a provider or we failed before the caller had anything usable, nothing is charged and a loss is
+//!   recorded,
+//! * reported figures are claims: nobody is charged more than the request could have used.
 
 mod day;
+mod end;
 mod run;
 mod words;
 
@@ -23,12 +27,23 @@ use types::s2s::InferenceRequest;
 use types::{MicroUsd, Pool, ReservationId, Tier};
 
 use crate::Ctx;
-use crate::engine::{Answering, EngineError, Passenger};
+use crate::engine::{Answerer, Answering, EngineError, Passenger};
 use crate::price::WorstCase;
 use crate::{agent, price, reports, sandbox};
+use end::Stop;
 
+pub use end::CHARGE_BROKEN_WHOLE;
 pub use words::{Ask, Finished, Piece, Refusal, Started, Target, requested_pool};
 
+/// The code with which its own caller stops a turn; every other code is a reason of ours.
+pub const CANCELLED: &str = "cancelled";
+/// finn's word for an answer that no personality speaks.
+const NOBODY: &str = "none";
+/// How long a caller who left before the first token is waited for by us: the provider may have the prompt already, and
+/// its answer says what that costs, or that it failed. After this the prompt is charged by our own count.
+const HEAD_AFTER_LEAVING: Duration = Duration::from_secs(10);
+/// The same for a caller who stopped it and waits to see that it has stopped.
+const HEAD_AFTER_STOPPING: Duration = Duration::from_secs(2);
 /// Batches that wait for a slow reader. When they are full the turn waits, then finn, then the provider: a client
 /// that never reads costs a bounded amount of memory.
 const BATCHES_AHEAD: usize = 8;
@@ -96,6 +111,8 @@ struct Turn {
     body: Bytes,
     admission: Option<Admission>,
     stop: Option<Stopper>,
+    /// The caller gets the answer as a whole: what breaks off before its end is of no use to them.
+    whole: bool,
 }
 
 /// The end of the rope at which a noted turn is stopped.
@@ -128,7 +145,8 @@ impl<'a> Asker<'a> {
     /// Whoever holds this key.
     #[must_use]
     pub fn of_key(key: &'a Arc<ApiKey>) -> Self {
-        Self { account: reports::account_of(key), tier: key.tier(), key: Some(key) }
+        let account = reports::paying_account(reports::account_of(key), key.kind);
+        Self { account, tier: key.tier(), key: Some(key) }
     }
 }
 
@@ -137,8 +155,9 @@ impl<'a> Asker<'a> {
 pub struct Noted {
     /// The turn's id, which its hold will have: a UUIDv7 of this hour, so that the sweep finds it.
     pub id: ReservationId,
-    /// Stops the turn: what was delivered is charged, and the last piece is [`Piece::Broken`] with the code that was
-    /// sent. Before the first token it is a refusal, and nothing is charged. Dropping the other end stops nothing.
+    /// Stops the turn, and the last piece is [`Piece::Broken`] with the code that was sent. [`CANCELLED`] is the
+    /// caller's own wish: the prompt and what was metered are charged. Any other code is ours: what was delivered is
+    /// charged, and before the first token it is a refusal that costs nothing. Dropping the other end stops nothing.
     pub stop: oneshot::Receiver<&'static str>,
 }
 
@@ -184,6 +203,7 @@ async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>)
         None => (ReservationId(ctx.clock.uuid_v7()), None),
     };
     let asked = words::asked(&ask);
+    let whole = ask.whole;
     let passenger = Passenger {
         reservation_id,
         community: asker.account.community,
@@ -206,6 +226,7 @@ async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>)
         body,
         admission,
         stop,
+        whole,
     };
 
     let (begun, beginning) = oneshot::channel();
@@ -231,6 +252,16 @@ struct Begin {
     reason: String,
 }
 
+/// How far a turn came before its first token.
+enum Opened {
+    /// finn answered while the caller waited, or said that nobody does.
+    Answered(Result<Answering, EngineError>),
+    /// The caller left or stopped it; the answer, when one had begun by then.
+    Left(Stop, Option<Answering>),
+    /// Stopped by us.
+    Stopped,
+}
+
 /// A caller who asked, and whose patience is the lifetime of the other end.
 type Begun = oneshot::Sender<Result<Begin, Refusal>>;
 
@@ -245,31 +276,69 @@ impl Turn {
         let opened = {
             let open =
                 self.ctx.engine.open(&self.passenger, self.body.clone(), Duration::from_secs(seconds.into()));
-            tokio::select! {
-                opened = open => Some(opened),
-                () = begun.closed() => None,
-                // Dropping `begun` without a word is the refusal that whoever pulled the rope expects.
-                _ = pulled(&mut self.stop) => None,
+            let mut open = std::pin::pin!(open);
+            let early = tokio::select! {
+                opened = &mut open => Ok(opened),
+                () = begun.closed() => Err(Stop::Left),
+                code = pulled(&mut self.stop) => Err(Stop::Pulled(code)),
+            };
+            match early {
+                Ok(opened) => Opened::Answered(opened),
+                Err(stop) if !stop.is_the_callers() => Opened::Stopped,
+                Err(stop) => {
+                    let patience =
+                        if matches!(stop, Stop::Left) { HEAD_AFTER_LEAVING } else { HEAD_AFTER_STOPPING };
+                    match tokio::time::timeout(patience, open).await {
+                        Ok(Ok(answering)) => Opened::Left(stop, Some(answering)),
+                        Ok(Err(error)) => Opened::Answered(Err(error)),
+                        Err(_) => Opened::Left(stop, None),
+                    }
+                }
             }
         };
         match opened {
-            Some(Ok(answering)) => {
-                let pool = answering.by.pool.unwrap_or(self.pool);
-                let begin = Begin {
-                    pool,
-                    model: answering.by.model.clone(),
-                    personality_id: answering.by.personality_id.clone(),
-                    reason: answering.by.reason.clone(),
-                };
+            Opened::Answered(Ok(answering)) => {
                 // Should the caller be gone, the stream sees it at once and settles what was delivered.
-                let _ = begun.send(Ok(begin));
+                let _ = begun.send(Ok(self.beginning(&answering.by)));
                 self.stream(answering, events).await;
             }
-            Some(Err(error)) => {
-                self.release().await;
+            Opened::Answered(Err(error)) => {
+                self.give_back_unanswered(&error).await;
                 let _ = begun.send(Err(refusal_of(error)));
             }
-            None => self.release().await,
+            Opened::Left(stop, answering) => {
+                let by = match &answering {
+                    Some(answering) => answering.by.clone(),
+                    None => self.unheard(),
+                };
+                let _ = begun.send(Ok(self.beginning(&by)));
+                self.left(stop, by, answering, events).await;
+            }
+            // Dropping `begun` without a word is the refusal that whoever stopped the turn expects.
+            Opened::Stopped => self.release().await,
+        }
+    }
+
+    fn beginning(&self, by: &Answerer) -> Begin {
+        Begin {
+            pool: by.pool.unwrap_or(self.pool),
+            model: by.model.clone(),
+            personality_id: by.personality_id.clone(),
+            reason: by.reason.clone(),
+        }
+    }
+
+    /// Who was asked, when nobody answered before the caller left: the cheapest model that may have been.
+    fn unheard(&self) -> Answerer {
+        let models = self.ctx.catalog.pool(self.pool).models.iter();
+        let model = models.min_by_key(|id| {
+            self.ctx.catalog.models.get(*id).map(|model| self.worst.at(model.price()).cost(0))
+        });
+        Answerer {
+            pool: Some(self.pool),
+            model: model.cloned().unwrap_or_default(),
+            personality_id: NOBODY.to_owned(),
+            reason: "caller_left".to_owned(),
         }
     }
 
@@ -309,10 +378,9 @@ impl Turn {
     }
 
     /// Gives the hold back: nothing was delivered. Should this process die here, the sweep does it.
-    async fn release(self) {
-        let op = Op::Release { key: self.account, id: self.passenger.reservation_id };
-        if let Err(error) = self.ctx.ledger.submit(op).await {
-            tracing::error!(%error, reservation = %self.passenger.reservation_id, "a hold could not be released; the sweep will");
+    async fn release(&self) {
+        if self.give_back().await.is_err() {
+            tracing::error!(reservation = %self.passenger.reservation_id, "a hold could not be released; the sweep will");
         }
     }
 }

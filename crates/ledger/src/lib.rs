@@ -19,6 +19,7 @@ mod guard;
 mod known;
 mod lanes;
 mod lease;
+mod loss;
 mod model;
 mod observe;
 mod post;
@@ -44,6 +45,7 @@ pub use check::{Difference, check_community, check_everything};
 pub use grant::{grant, grant_lot};
 pub use guard::{Checker, Pass};
 pub use lease::{Lease, dead_among, open_holds_made, still_open, sweep_dead_owners};
+pub use loss::{Loss, Mismatch, prune_losses, record_loss, record_mismatch};
 pub use model::*;
 #[doc(hidden)]
 pub use observe::{Observation, Observer};

@@ -28,7 +28,7 @@ use crate::lease::{UNSEEN_MS, first_id_at};
 use crate::model::{AccountKey, Source};
 
 /// An account's sums, in micro-USD.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Balance {
     /// Ever credited.
     pub minted: i64,
@@ -130,7 +130,7 @@ pub struct UsageLine {
     pub cost: i64,
 }
 
-/// What an account used from `from` to `to` (UTC days, both counted), by day, pool and model.
+/// What a payer used from `from` to `to` (UTC days, both counted) with sandbox and live keys, by day, pool and model.
 pub async fn usage(
     connection: &mut PgConnection,
     key: AccountKey,
@@ -142,12 +142,13 @@ pub async fn usage(
         r#"select (created_at at time zone 'utc')::date as "day!", pool, model, count(*) as "requests!",
              sum(tokens_in)::bigint as "prompt_tokens!", sum(tokens_out)::bigint as "completion_tokens!",
              sum(charged)::bigint as "cost!"
-           from hold where community_id = $1 and id >= $3 and id < $4 and account_id = $2 and state = 1
+           from hold where community_id = $1 and id >= $3 and id < $4 and account_id in ($2, $5) and state = 1
            group by 1, 2, 3 order by 1, 2, 3"#,
         key.community.0,
         key.account.0,
         first_id_of(from),
-        first_id_of(to.next_day().unwrap_or(Date::MAX))
+        first_id_of(to.next_day().unwrap_or(Date::MAX)),
+        key.account.sandbox().0
     )
     .fetch_all(connection)
     .await

@@ -75,6 +75,10 @@ pub struct Model {
     pub input_micro_per_million: i64,
     /// Micro-USD per million completion tokens.
     pub output_micro_per_million: i64,
+    /// The model thinks without saying so: its tokens show only in the last figures. Its whole `max_tokens` is set aside
+    /// before it is asked, because nothing it sends says how far it has come.
+    #[serde(default)]
+    pub hidden_reasoning: bool,
 }
 
 impl Model {

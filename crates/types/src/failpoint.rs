@@ -8,8 +8,14 @@
 #[cfg(not(debug_assertions))]
 pub async fn reach(_name: &'static str) {}
 
+/// Whether a test has planted a fault of this name. Never in a release build.
+#[cfg(not(debug_assertions))]
+pub fn is_planted(_name: &'static str) -> bool {
+    false
+}
+
 #[cfg(debug_assertions)]
-pub use armed::{arm, disarm, is_armed, reach};
+pub use armed::{arm, disarm, is_armed, is_planted, plant, reach};
 
 #[cfg(debug_assertions)]
 mod armed {
@@ -33,6 +39,20 @@ mod armed {
     #[must_use]
     pub fn is_armed(name: &str) -> bool {
         ARMED.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+    }
+
+    /// The faults that tests have planted.
+    static PLANTED: LazyLock<Mutex<Vec<&'static str>>> = LazyLock::new(Mutex::default);
+
+    /// Whether a test has planted a fault of this name.
+    #[must_use]
+    pub fn is_planted(name: &'static str) -> bool {
+        PLANTED.lock().unwrap_or_else(PoisonError::into_inner).contains(&name)
+    }
+
+    /// Plants exactly these faults in this process, in place of those before: a test that should catch one needs it.
+    pub fn plant(names: &[&'static str]) {
+        *PLANTED.lock().unwrap_or_else(PoisonError::into_inner) = names.to_vec();
     }
 
     /// Runs `strike` each time `name` is reached, until [`disarm`].

@@ -49,6 +49,21 @@ big_id!(
     KeyId
 );
 
+impl AccountId {
+    /// The ledger account that pays for this payer's sandbox keys: the same number, negative, so that the pair needs no
+    /// table. It holds sandbox credits only, and the payer's own account never does.
+    #[must_use]
+    pub fn sandbox(self) -> Self {
+        Self(-self.0.abs())
+    }
+
+    /// Whether this is the sandbox account of a payer.
+    #[must_use]
+    pub fn is_sandbox(self) -> bool {
+        self.0 < 0
+    }
+}
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

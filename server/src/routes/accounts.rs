@@ -289,7 +289,7 @@ pub(crate) async fn usage(
         Ok(range) => range,
         Err(fault) => return problem::answer(fault, &asked),
     };
-    match domain::reports::usage(&app.ctx, caller.account, from, to).await {
+    match domain::reports::usage(&app.ctx, caller.account, caller.kind, from, to).await {
         Ok(report) => shared::json(HeaderMap::new(), &Usage::from(report)),
         Err(error) => problem::answer(Fault::Unexpected(error), &asked),
     }

@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 use axum::response::Response;
-use domain::turn::{self, Asker};
+use domain::turn::{self, Ask, Asker};
 use identity::{ApiKey, Scope};
 
 use self::answer::{EventWriter, Head};
@@ -120,7 +120,9 @@ async fn answer(
     wish: Wish,
     form: Form,
 ) -> Result<Response, Fault> {
-    let started = turn::start(&app.ctx, Asker::of_key(key), wish.ask).await?;
+    let form = wish.form.unwrap_or(form);
+    let ask = Ask { whole: form == Form::Whole, ..wish.ask };
+    let started = turn::start(&app.ctx, Asker::of_key(key), ask).await?;
     let mut headers = shared::answer_headers(&started);
     if let Some(rate) = &started.rate {
         rate::write_native(&mut headers, rate);
@@ -132,7 +134,7 @@ async fn answer(
         model: started.model,
         personality_id: started.personality_id,
     };
-    match wish.form.unwrap_or(form) {
+    match form {
         Form::Stream => {
             let body = stream::body(started.events, key.clone(), EventWriter::new(head));
             Ok(shared::event_stream(headers, body))

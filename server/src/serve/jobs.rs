@@ -43,6 +43,8 @@ const READ_AHEAD: Duration = Duration::from_secs(1);
 const EXPIRE: Duration = Duration::from_mins(1);
 /// SPEC §13: the books in full, from the first journal row on. A process that starts more often looks more often.
 const CHECK_ALL: Duration = Duration::from_hours(24);
+/// Rows of losses and mismatches are kept for more than a year; a day more or less does not matter.
+const PRUNE_LOSSES: Duration = Duration::from_hours(24);
 /// The poller says itself when it wants its next step; this is how often it is asked.
 const POLL: Duration = Duration::from_millis(500);
 /// A look for payments that are paid and were not credited because minting was stopped.
@@ -100,6 +102,10 @@ pub(crate) fn start(tasks: &mut JoinSet<()>, settings: &Settings, roles: &Roles,
             Ok(())
         });
         every(tasks, CHECK_ALL, ctx, |ctx| async move { check_all(&ctx.db, &ctx.clock).await });
+        every(tasks, PRUNE_LOSSES, ctx, |ctx| async move {
+            let mut connection = ctx.db.acquire().await?;
+            Ok(ledger::prune_losses(&mut connection, ctx.clock.now()).await?)
+        });
         if ctx.payments.vendor.is_some() {
             tasks.spawn(poll(Arc::clone(ctx)));
         }

@@ -185,7 +185,7 @@ async fn only_an_ask_to_stop_stops_an_answer() {
     socket.send("cancel", &json!({"requestId": id})).await.expect("sent");
     assert_eq!(socket.error().await, "not_running");
 
-    // Before the first token it costs nothing.
+    // Before the first token the provider has the prompt already, and it is charged.
     let id = house.ctx.clock.uuid_v7();
     socket
         .send("chat", &json!({"message": "Think. !slow-first 60000", "requestId": id}))
@@ -194,11 +194,11 @@ async fn only_an_ask_to_stop_stops_an_answer() {
     until("the turn holds money", PATIENCE, async || books::open_holds(&house.database.pool).await == 1)
         .await;
     socket.send("cancel", &json!({"requestId": id})).await.expect("sent");
+    socket.frame("stream_start").await;
     let end = socket.frame("stream_end").await;
-    assert_eq!(
-        (&end["finishReason"], &end["costMicro"], &end["seq"]),
-        (&json!("cancelled"), &json!("0"), &json!(1))
-    );
+    assert_eq!((&end["finishReason"], &end["seq"]), (&json!("cancelled"), &json!(2)));
+    assert!(end["costMicro"].as_str().expect("a charge").parse::<i64>().expect("a number") > 0, "{end}");
+    assert_eq!(end["usage"]["completion_tokens"], 0);
 
     // A socket that goes away stops nothing.
     let id = house.ctx.clock.uuid_v7();

@@ -6,6 +6,7 @@
 mod bad_input;
 mod books;
 mod browser;
+mod charging;
 mod chat;
 mod client;
 mod crash;

@@ -143,10 +143,27 @@ impl Hand {
 
     /// Ends the answer well, with the provider's own figures.
     pub(crate) fn end(&self, prompt: u64, completion: u64) {
-        let stop = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]});
-        let usage = json!({"choices": [], "usage": {"prompt_tokens": prompt, "completion_tokens": completion,
-            "total_tokens": prompt + completion}});
-        let _ = self.chunks.send(format!("data: {stop}\n\ndata: {usage}\n\ndata: [DONE]\n\n").into());
+        self.stop();
+        self.figures(prompt, completion);
+    }
+
+    /// Sends any event; quietly nothing when nobody listens any more.
+    pub(crate) fn event(&self, event: &Value) {
+        let _ = self.chunks.send(format!("data: {event}\n\n").into());
+    }
+
+    /// Says why it stops, and nothing of its figures yet.
+    pub(crate) fn stop(&self) {
+        self.event(&json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}));
+    }
+
+    /// Its figures, and the last word.
+    pub(crate) fn figures(&self, prompt: u64, completion: u64) {
+        self.event(
+            &json!({"choices": [], "usage": {"prompt_tokens": prompt, "completion_tokens": completion,
+            "total_tokens": prompt + completion}}),
+        );
+        let _ = self.chunks.send("data: [DONE]\n\n".into());
     }
 
     /// Resolves when freeside's connection for this answer is gone.

@@ -90,6 +90,20 @@ impl World {
         Payer { account, key: made.secret.reveal().to_owned(), key_id: made.key.public_id }
     }
 
+    /// Another key of a payer.
+    pub(crate) async fn key_of(&self, payer: &Payer, kind: KeyKind, limits: KeyLimits) -> Payer {
+        let request = KeyRequest {
+            community: payer.account.community,
+            account: payer.account.account,
+            name: "test".to_owned(),
+            kind,
+            scopes: Scopes::developer(),
+            limits,
+        };
+        let made = self.keys.create(request).await.expect("a key");
+        Payer { account: payer.account, key: made.secret.reveal().to_owned(), key_id: made.key.public_id }
+    }
+
     /// Waits until every hold is closed, then audits the books.
     pub(crate) async fn audited(&self) {
         books::closed(&self.database.pool, PATIENCE).await;

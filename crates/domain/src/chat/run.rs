@@ -15,10 +15,10 @@ use types::s2s::Usage;
 use super::log::Log;
 use super::store::{self, Growth};
 use super::words::{End, Frame, How, Question, Speaker, Started, refused};
-use super::{CANCELLED, DRAINED, Place, history};
+use super::{DRAINED, Place, history};
 use crate::Ctx;
 use crate::agent::Agent;
-use crate::turn::{self, Ask, Asker, Events, Noted, Piece};
+use crate::turn::{self, Ask, Asker, CANCELLED, Events, Noted, Piece};
 
 /// Text is stored at the latest so long after it came: what a crash can cut off from an answer that was shown.
 const STORE_WITHIN: Duration = Duration::from_millis(200);
@@ -69,6 +69,7 @@ impl Run {
                 top_p: None,
                 stop: None,
                 response_format: None,
+                whole: false,
                 clamp: true,
             };
             let asker = Asker { account: speaker.account, tier: speaker.tier, key: None };

@@ -30,6 +30,8 @@ pub struct Read {
     pub pieces: Vec<Piece>,
     /// The running figure of the last event that had one.
     pub usage: Option<Usage>,
+    /// The provider has said why it stops; only its final figures are missing.
+    pub finishing: bool,
     /// The terminal event, if it came.
     pub end: Option<End>,
 }
@@ -58,7 +60,7 @@ pub enum End {
 }
 
 /// Who answers, and why.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Answerer {
     /// The pool that answers.
     pub pool: Option<Pool>,

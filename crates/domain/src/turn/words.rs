@@ -97,6 +97,8 @@ pub struct Ask {
     pub stop: Option<Box<RawValue>>,
     /// OpenAI's `response_format`.
     pub response_format: Option<Box<RawValue>>,
+    /// The caller gets the answer as a whole, not as it comes.
+    pub whole: bool,
     /// `X-Freeside-Clamp: affordable`: lower `max_tokens` instead of refusing.
     pub clamp: bool,
 }

@@ -119,7 +119,7 @@ struct Row {
     closed_at: Option<OffsetDateTime>,
 }
 
-/// A page of an account's requests, newest first. Ids grow with time, so that a page reads its own rows of the span and
+/// A page of a payer's requests with sandbox and live keys, newest first. Ids grow with time, so that a page reads its own rows of the span and
 /// no others.
 pub async fn requests(
     connection: &mut PgConnection,
@@ -131,7 +131,7 @@ pub async fn requests(
     let rows: Vec<Row> = sqlx::query_as(
         "select id, key_id, agent, asked, pool, model, reason, state, amount, charged, tokens_in, tokens_out, created_at,
            closed_at
-         from hold where community_id = $1 and id >= $3 and id < $4 and account_id = $2
+         from hold where community_id = $1 and id >= $3 and id < $4 and account_id in ($2, $9)
            and ($5::smallint is null or pool = $5) and ($6::smallint is null or state = $6)
            and ($7::text is null or model = $7 or asked = $7)
          order by id desc limit $8",
@@ -144,6 +144,7 @@ pub async fn requests(
     .bind(query.life.map(|life| life as i16))
     .bind(query.model.as_deref())
     .bind(query.limit)
+    .bind(key.account.sandbox().0)
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(line).collect())

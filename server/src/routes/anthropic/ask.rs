@@ -84,6 +84,7 @@ pub(crate) fn wish(body: &MessagesBody<'_>, asked: &Asked, clamp: bool) -> Resul
         top_p: fields::number("top_p", body.top_p, 0..=1)?,
         stop: fields::stop("stop_sequences", body.stop_sequences)?,
         response_format: None,
+        whole: !stream,
         clamp,
         prompt: String::new(),
         messages: Vec::new(),

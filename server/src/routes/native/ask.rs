@@ -163,6 +163,7 @@ fn plain(asked: &Asked, model: String, clamp: bool) -> Ask {
         top_p: None,
         stop: None,
         response_format: None,
+        whole: false, // the door knows the form
         clamp,
     }
 }

@@ -110,6 +110,7 @@ pub(crate) fn wish(body: &ChatBody<'_>, asked: &Asked, clamp: bool) -> Result<Wi
         top_p: fields::number("top_p", body.top_p, 0..=1)?,
         stop: fields::stop("stop", body.stop)?,
         response_format: fields::object("response_format", body.response_format)?,
+        whole: !stream,
         clamp,
         prompt: String::new(),
         messages: Vec::new(),
