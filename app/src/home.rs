@@ -140,7 +140,7 @@ fn promises() -> impl IntoView {
             <div>
                 <ul class="promises">
                     <li><h3>"Never more than you have"</h3><p>"The most an answer can cost is set aside before a model is asked. What it did not need is yours again when it ends."</p></li>
-                    <li><h3>"No answer, no charge"</h3><p>"If no word arrived, nothing is charged. If you stop an answer, you pay for what was said."</p></li>
+                    <li><h3>"No answer, no charge"</h3><p>"When a model or we fail before you have an answer, nothing is charged. When you stop or leave, you pay for the prompt and what was said by then."</p></li>
                     <li><h3>"Books that close"</h3><p>"Every entry has its counter-entry. What was bought, spent, held and expired adds up at every moment, and anyone with the account can check it offline."</p></li>
                     <li><h3>"Refusals that help"</h3><p>"Each error says what happened and what to do next, has a stable name, and "<a href="/problems">"a page of its own"</a>"."</p></li>
                 </ul>
