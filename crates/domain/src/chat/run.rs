@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
 use types::MicroUsd;
 use types::ReservationId;
-use types::s2s::Usage;
+use types::s2s::{Options, Usage};
 
 use super::log::Log;
 use super::store::{self, Growth};
@@ -69,6 +69,7 @@ impl Run {
                 top_p: None,
                 stop: None,
                 response_format: None,
+                options: Options::default(),
                 clamp: true,
             };
             let asker = Asker { account: speaker.account, tier: speaker.tier, key: None };

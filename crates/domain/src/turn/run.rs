@@ -68,17 +68,20 @@ impl Turn {
         }
         failpoint::reach("turn.before_settle").await;
         let last = match stop {
-            Stop::End(End::Done { usage, own_count, finish_reason }) => {
+            Stop::End(End::Done { usage, own_count, finish_reason, stop_sequence }) => {
                 let bill = Bill { usage, own: own_count.unwrap_or(usage) };
                 let settled = self.settle(&answering.by, price, &bill).await;
-                settled.map(|cost| Piece::Done(Finished { usage, cost, finish_reason, note: None }))
+                settled.map(|cost| {
+                    Piece::Done(Finished { usage, cost, finish_reason, stop_sequence, note: None })
+                })
             }
             Stop::MoneyEnded(why) => {
                 let usage = metered.usage;
                 let settled = self.settle(&answering.by, price, &Bill { usage, own: usage }).await;
                 let note = Some(why.to_owned());
                 settled.map(|cost| {
-                    Piece::Done(Finished { usage, cost, finish_reason: "length".to_owned(), note })
+                    let finish_reason = "length".to_owned();
+                    Piece::Done(Finished { usage, cost, finish_reason, stop_sequence: None, note })
                 })
             }
             Stop::End(End::Error { code, message, usage }) => {

@@ -3,7 +3,7 @@
 use identity::{Limited, RateHeaders};
 use serde_json::value::RawValue;
 use types::catalog::Catalog;
-use types::s2s::{Message, Usage};
+use types::s2s::{Message, Options, Usage};
 use types::{MicroUsd, Pool, ReservationId};
 
 use crate::agent;
@@ -97,6 +97,8 @@ pub struct Ask {
     pub stop: Option<Box<RawValue>>,
     /// OpenAI's `response_format`.
     pub response_format: Option<Box<RawValue>>,
+    /// Parameters that only one dialect knows.
+    pub options: Options,
     /// `X-Freeside-Clamp: affordable`: lower `max_tokens` instead of refusing.
     pub clamp: bool,
 }
@@ -160,6 +162,8 @@ pub struct Finished {
     pub cost: MicroUsd,
     /// OpenAI's: `stop`, `length`, `tool_calls`, `content_filter`.
     pub finish_reason: String,
+    /// Which of the caller's stop sequences ended it, where the provider says so.
+    pub stop_sequence: Option<String>,
     /// Why it ended early when it is ours to say, for example that the balance ended.
     pub note: Option<String>,
 }
