@@ -35,6 +35,16 @@ pub enum End {
     Failed(Failure),
 }
 
+/// How far an answer has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Nothing,
+    /// Signs of life were written.
+    Begun,
+    /// Text or tool calls were written.
+    Delivered,
+}
+
 /// One attempt's events, not yet sent.
 #[derive(Debug)]
 pub struct Transcript {
@@ -44,8 +54,7 @@ pub struct Transcript {
     /// Of an agent's answer.
     filter: Option<Filter>,
     out: Vec<u8>,
-    begun: bool,
-    delivered: bool,
+    stage: Stage,
     /// The provider gave text or a tool call, whatever the filter made of it.
     has_content: bool,
     called_a_tool: bool,
@@ -67,8 +76,7 @@ impl Transcript {
             model: model.to_owned(),
             filter: None,
             out: Vec::new(),
-            begun: false,
-            delivered: false,
+            stage: Stage::Nothing,
             has_content: false,
             called_a_tool: false,
             progress: None,
@@ -113,8 +121,7 @@ impl Transcript {
         if content.is_empty() {
             return;
         }
-        self.begun = true;
-        self.delivered = true;
+        self.stage = Stage::Delivered;
         let usage = Some(self.meter.running());
         self.out.reserve(content.len() + EVENT_OVERHEAD_BYTES);
         let event = Event::Token { content: Cow::Borrowed(content), usage, finish_reason: None };
@@ -137,8 +144,7 @@ impl Transcript {
             return;
         }
         self.say_the_rest();
-        self.begun = true;
-        self.delivered = true;
+        self.stage = Stage::Delivered;
         self.has_content = true;
         self.called_a_tool = true;
         let event = Event::ToolCall {
@@ -173,7 +179,7 @@ impl Transcript {
     }
 
     fn say_usage(&mut self, finish_reason: Option<&'static str>) {
-        self.begun = true;
+        self.stage = self.stage.max(Stage::Begun);
         let event = Event::Token {
             content: Cow::Borrowed(""),
             usage: Some(self.meter.running()),
@@ -185,7 +191,7 @@ impl Transcript {
     /// Nothing more comes at the moment. When the provider has given its reason but not its last word, freeside is told:
     /// whoever leaves now has the whole answer, and only its figures are missing.
     pub fn pause(&mut self) {
-        if self.begun && self.end.is_none() && !self.finish_told && self.finish_reason.is_some() {
+        if self.has_begun() && self.end.is_none() && !self.finish_told && self.finish_reason.is_some() {
             self.finish_told = true;
             self.say_usage(self.reason());
         }
@@ -255,7 +261,7 @@ impl Transcript {
         if self.end.is_some() {
             return;
         }
-        if self.begun {
+        if self.has_begun() {
             self.say_the_rest();
             let event = Event::Error {
                 code: Cow::Borrowed(failure.code()),
@@ -271,13 +277,13 @@ impl Transcript {
     /// Something of the answer was written, if only that the model is at work.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.begun
+        self.stage >= Stage::Begun
     }
 
     /// A piece of the answer was written.
     #[must_use]
     pub fn delivered(&self) -> bool {
-        self.delivered
+        self.stage == Stage::Delivered
     }
 
     /// How it ended, once it has.

@@ -84,15 +84,15 @@ fn is_public_name(host: &str) -> bool {
     let Some(last) = labels.last() else { return false };
     // `127.1`, `0x7f.1` and the like are addresses too: a name whose last label is a number is one.
     let is_number = last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x");
-    let is_echo = |domain: &&str| {
-        host.strip_suffix(*domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    let is_echo = |domain: &str| {
+        host.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
     };
     labels.len() >= 2
         && host.len() <= 253
         && labels.iter().all(is_label)
         && !is_number
         && !LOCAL_ENDINGS.contains(last)
-        && !ECHO_DOMAINS.iter().any(|domain| is_echo(&domain))
+        && !ECHO_DOMAINS.iter().any(|domain| is_echo(domain))
 }
 
 /// The addresses of the pictures in a message's content (OpenAI's parts); one that is no text reads as an empty one.

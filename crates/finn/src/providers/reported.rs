@@ -1,7 +1,7 @@
 //! Errors that a provider reports in words: as the body of a refusal, or inside an answer that began with 200.
 //!
-//! Every shape in use is read: `{"error":{…}}`, `{"error":"…"}`, `{"object":"error",…}` (vLLM, LMDeploy, FastChat),
-//! `[{"error":{…}}]` (Google), `{"detail":…}` (FastAPI), `{"message":…,"code":…}`. What an error names (a status, a code, a
+//! Every shape in use is read: `{"error":{…}}`, `{"error":"…"}`, `{"object":"error",…}` (vLLM, `LMDeploy`, `FastChat`),
+//! `[{"error":{…}}]` (Google), `{"detail":…}` (`FastAPI`), `{"message":…,"code":…}`. What an error names (a status, a code, a
 //! type) says whose it is: the request's, our account's, or the provider's own. What names nothing is the provider's.
 
 use serde_json::Value;

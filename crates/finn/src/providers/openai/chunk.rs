@@ -61,7 +61,7 @@ struct Choice<'a> {
     /// vLLM's: the stop sequence that matched, or a token's number.
     #[serde(borrow, default)]
     stop_reason: Option<&'a RawValue>,
-    /// The same with SGLang.
+    /// The same with `SGLang`.
     #[serde(borrow, default)]
     matched_stop: Option<&'a RawValue>,
     #[serde(borrow, default)]
