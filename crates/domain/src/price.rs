@@ -116,7 +116,7 @@ struct Size {
 
 fn size(ask: &Ask) -> Size {
     let raw = |value: &Option<Box<RawValue>>| value.as_ref().map_or(0, |value| value.get().len());
-    let mut bytes = raw(&ask.tools) + raw(&ask.tool_choice) + raw(&ask.response_format);
+    let mut bytes = raw(&ask.tools) + raw(&ask.tool_choice) + raw(&ask.response_format) + ask.options.bytes();
     let mut images = 0;
     for message in &ask.messages {
         let content = message.content_size();

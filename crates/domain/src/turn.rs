@@ -509,6 +509,7 @@ fn body_of(
         top_p: ask.top_p,
         stop: ask.stop,
         response_format: ask.response_format,
+        options: ask.options,
     };
     Bytes::from(serde_json::to_vec(&request).expect("our wire shapes serialise into memory"))
 }

@@ -1,7 +1,7 @@
 //! The body of a streamed answer: it reads the provider when freeside's connection has room, and nothing runs beside it.
 //!
-//! What always holds: the usage of an attempt that delivered a token is published exactly once, at its end or when the
-//! connection drops it; dropping it ends the provider's call at once.
+//! What always holds: the usage of an attempt that delivered a token, or whose client left while it was at work, is
+//! published exactly once, at its end or when the connection drops it; dropping it ends the provider's call at once.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -102,7 +102,9 @@ impl Answer {
     }
 
     fn publish(&self) {
-        if !self.handed_over {
+        // A provider that failed after nothing but thoughts is paid by nobody here.
+        let failed = matches!(self.transcript.end(), Some(End::Failed(_)));
+        if !self.handed_over || (failed && !self.transcript.delivered()) {
             return;
         }
         let ticket = &self.ticket;
@@ -141,7 +143,7 @@ impl Body for Answer {
             std::task::ready!(source.poll_read(context, &mut this.transcript));
         }
         if this.transcript.waiting_bytes() > 0 {
-            this.handed_over |= this.transcript.delivered();
+            this.handed_over |= this.transcript.has_begun();
             let bytes = this.transcript.take();
             this.in_one_go += bytes.len();
             if this.transcript.end().is_some() {

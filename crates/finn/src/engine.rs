@@ -219,7 +219,7 @@ impl Engine {
         let route = route::choose(&self.catalog, |id| self.models.contains_key(id), wish)?;
         let pool = self.catalog.pool(route.pool);
         let deadline = began + Duration::from_secs(pool.first_token_seconds.into());
-        let prompt_tokens = metering::tokens(prompt::bytes(request))
+        let prompt_tokens = metering::tokens(prompt::quarters(request))
             + prompt::images(request).saturating_mul(pool.image_tokens.into());
         let mut last_failure = Failure::NoModel;
         for (position, id) in route.chain.iter().copied().enumerate() {
@@ -306,12 +306,11 @@ async fn first_token(
     let mut source = provider.open(call).await?;
     loop {
         poll_fn(|context| source.poll_read(context, &mut transcript)).await;
-        if transcript.delivered() {
-            return Ok((source, transcript));
-        }
         match transcript.end() {
-            Some(End::Failed(failure)) => return Err(failure.clone()),
-            Some(End::Done) => return Ok((source, transcript)),
+            // Thoughts that were not handed over are no reason to keep a model that failed.
+            Some(End::Failed(failure)) if !transcript.delivered() => return Err(failure.clone()),
+            Some(End::Failed(_) | End::Done) => return Ok((source, transcript)),
+            None if transcript.has_begun() => return Ok((source, transcript)),
             None => {}
         }
     }
@@ -328,9 +327,11 @@ fn slots(settings: &Settings, client: &Client, faults: &mut Vec<String>) -> BTre
             (ProviderKind::Scripted, _) => Ok(Provider::Scripted(Scripted { pace: settings.scripted_pace })),
             (_, None) => continue,
             _ if needs_key && key.is_none() => continue,
-            (ProviderKind::Openai, Some(url)) => Openai::new(client.clone(), url, key).map(Provider::Openai),
+            (ProviderKind::Openai, Some(url)) => {
+                Openai::new(client.clone(), url, key, provider.image_urls).map(Provider::Openai)
+            }
             (ProviderKind::Anthropic, Some(url)) => {
-                Anthropic::new(client.clone(), url, key).map(Provider::Anthropic)
+                Anthropic::new(client.clone(), url, key, provider.image_urls).map(Provider::Anthropic)
             }
         };
         match built {

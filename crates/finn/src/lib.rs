@@ -34,4 +34,5 @@ pub use engine::{Engine, Settings, SettingsFaults};
 pub use metering::{Discard, Queue, UsageRecord, UsageSink};
 pub use secret::Secret;
 pub use server::{Doors, serve};
+pub use transcript::EARLY_FIGURES_BELIEVED;
 pub use verifier::replay::{MemoryReplay, ReplayGuard, WithFallback};

@@ -1,9 +1,10 @@
 //! Counting tokens, and telling about it when nobody listens any more.
 //!
-//! Two counts run side by side: our own (bytes of text divided by four, rounded up, once over the whole) and the
-//! provider's. The provider's completion figure counts only once it stands for the whole answer; its prompt figure
-//! counts as soon as it is known. The running figure never passes the completion limit of the request, because the
-//! provider's own tokens cannot either: a cut answer is never dearer than the whole one could have been.
+//! Two counts run side by side: our own (by the size of the text, rounded up once over the whole) and the provider's.
+//! The provider's completion figure counts only once it stands for the whole answer, which is after it has named the
+//! reason of the end; its prompt figure counts as soon as it is known. Our running figure never passes the completion
+//! limit of the request, because the provider's own tokens cannot either: a cut answer is never dearer than the whole
+//! one could have been. What the provider says at the end is passed on as it says it.
 
 use serde::Serialize;
 use types::s2s::Usage;
@@ -11,10 +12,27 @@ use types::s2s::Usage;
 /// Four bytes of text pass for one token where a provider does not say (SPEC §13).
 const BYTES_PER_TOKEN: u64 = 4;
 
-/// Our own count of so many bytes of text.
+/// The size of a text in quarters of a token: its bytes, and one more for each character of a dense script, of which
+/// a character of three bytes is about a token. Without it an answer in Chinese would be cheaper cut than whole.
 #[must_use]
-pub fn tokens(bytes: u64) -> u64 {
-    bytes.div_ceil(BYTES_PER_TOKEN)
+pub fn quarters(text: &str) -> u64 {
+    let dense = if text.is_ascii() { 0 } else { text.chars().filter(|one| is_dense(*one)).count() };
+    (text.len() + dense) as u64
+}
+
+/// Scripts without small alphabets, and signs: Indic to Tibetan, Hangul, Khmer, dingbats, CJK and kana, full-width forms.
+/// Characters of four bytes (emoji, rare CJK) are a token by their bytes.
+fn is_dense(character: char) -> bool {
+    matches!(character,
+        '\u{0900}'..='\u{11ff}' | '\u{1780}'..='\u{17ff}' | '\u{2300}'..='\u{23ff}' | '\u{2600}'..='\u{27bf}'
+        | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7ff}' | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe4f}'
+        | '\u{ff00}'..='\u{ffef}')
+}
+
+/// Our own count of a text of this size.
+#[must_use]
+pub fn tokens(quarters: u64) -> u64 {
+    quarters.div_ceil(BYTES_PER_TOKEN)
 }
 
 /// The counts of one answer.
@@ -22,9 +40,11 @@ pub fn tokens(bytes: u64) -> u64 {
 pub struct Meter {
     prompt_own: u64,
     prompt_told: Option<u64>,
-    completion_bytes: u64,
+    completion_quarters: u64,
     completion_limit: u64,
-    told: Option<Usage>,
+    /// The provider's figures for the whole answer; either may be missing.
+    whole_prompt: Option<u64>,
+    whole_completion: Option<u64>,
 }
 
 impl Meter {
@@ -34,45 +54,66 @@ impl Meter {
         Self {
             prompt_own: prompt_tokens,
             prompt_told: None,
-            completion_bytes: 0,
+            completion_quarters: 0,
             completion_limit: completion_limit.into(),
-            told: None,
+            whole_prompt: None,
+            whole_completion: None,
         }
     }
 
-    /// Text, tool calls or reasoning came.
-    pub fn add(&mut self, bytes: usize) {
-        self.completion_bytes = self.completion_bytes.saturating_add(bytes as u64);
+    /// Text, tool calls or reasoning came. Figures that came before it were none for the whole answer.
+    pub fn add(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        self.completion_quarters = self.completion_quarters.saturating_add(quarters(text));
+        self.whole_completion = None;
+        if let Some(prompt) = self.whole_prompt.take() {
+            self.told_prompt(prompt);
+        }
     }
 
-    /// The provider said how many tokens the prompt has, cached ones included.
+    /// The provider said how many tokens the prompt has, cached ones included. Zero is a placeholder.
     pub fn told_prompt(&mut self, tokens: u64) {
-        self.prompt_told = Some(tokens);
+        if tokens > 0 {
+            self.prompt_told = Some(tokens);
+        }
     }
 
-    /// The provider gave figures that may turn out to be the final ones.
-    pub fn told(&mut self, usage: Usage) {
-        self.prompt_told = Some(usage.prompt_tokens);
-        self.told = Some(usage);
+    /// The provider gave figures after the reason of the end: the final ones, as far as they go. Of several the last
+    /// counts; a zero takes no other figure's place.
+    pub fn told(&mut self, prompt: Option<u64>, completion: Option<u64>) {
+        for (kept, new) in [(&mut self.whole_prompt, prompt), (&mut self.whole_completion, completion)] {
+            if let Some(new) = new
+                && (new > 0 || kept.is_none())
+            {
+                *kept = Some(new);
+            }
+        }
+    }
+
+    fn own(&self) -> u64 {
+        tokens(self.completion_quarters)
     }
 
     /// Metered so far: what a cut answer is settled by.
     #[must_use]
     pub fn running(&self) -> Usage {
-        let own = tokens(self.completion_bytes);
-        Usage::new(self.prompt_told.unwrap_or(self.prompt_own), own.min(self.completion_limit))
+        let prompt = self.whole_prompt.or(self.prompt_told).unwrap_or(self.prompt_own);
+        Usage::new(prompt, self.whole_completion.unwrap_or_else(|| self.own().min(self.completion_limit)))
     }
 
-    /// The figures of a complete answer: the provider's when it gave them, else ours.
-    #[must_use]
-    pub fn whole(&self) -> Usage {
-        self.told.unwrap_or_else(|| self.running())
-    }
-
-    /// Our own count, uncapped, when the provider's is the one that counts.
+    /// Our own count, uncapped, when a figure of the provider's is the one that counts.
     #[must_use]
     pub fn own_beside(&self) -> Option<Usage> {
-        self.told.map(|_| Usage::new(self.prompt_own, tokens(self.completion_bytes)))
+        let is_told = self.whole_prompt.is_some() || self.whole_completion.is_some();
+        is_told.then(|| Usage::new(self.prompt_own, self.own()))
+    }
+
+    /// The provider says that an answer with text, or its prompt, took nothing. That stands, and is worth a look.
+    #[must_use]
+    pub fn told_of_nothing(&self) -> bool {
+        self.whole_prompt == Some(0) || (self.whole_completion == Some(0) && self.completion_quarters > 0)
     }
 }
 
@@ -153,23 +194,61 @@ mod tests {
         let mut meter = Meter::new(tokens(9), 3);
         assert_eq!(meter.running(), Usage::new(3, 0));
         for _ in 0..5 {
-            meter.add(1);
+            meter.add("x");
         }
         assert_eq!(meter.running(), Usage::new(3, 2));
-        meter.add(1000);
+        meter.add(&"x".repeat(1000));
         assert_eq!(meter.running(), Usage::new(3, 3));
+    }
+
+    #[test]
+    fn a_character_of_a_dense_script_is_a_token_and_plain_text_a_quarter_a_byte() {
+        for (text, expected) in [
+            ("four", 1),
+            ("Grüße – „viel“ 5 €", 7), // 26 bytes
+            ("Привет", 3),
+            ("世界", 2),
+            ("カタカナ", 4),
+            ("한국어", 3),
+            ("สวัสดี", 6),
+            ("🦀🦀", 2),
+            ("☀✅", 2),
+            ("，。", 2),
+        ] {
+            assert_eq!(tokens(quarters(text)), expected, "{text}");
+        }
     }
 
     #[test]
     fn the_provider_s_prompt_counts_at_once_and_its_completion_at_the_end() {
         let mut meter = Meter::new(tokens(400), 100);
         meter.told_prompt(7);
-        meter.add(40);
+        meter.told_prompt(0);
+        meter.add(&"x".repeat(40));
         assert_eq!(meter.running(), Usage::new(7, 10));
         assert_eq!(meter.own_beside(), None);
-        meter.told(Usage::new(7, 12));
-        assert_eq!(meter.running(), Usage::new(7, 10));
-        assert_eq!(meter.whole(), Usage::new(7, 12));
+        meter.told(Some(8), Some(12));
+        assert_eq!(meter.running(), Usage::new(8, 12));
         assert_eq!(meter.own_beside(), Some(Usage::new(100, 10)));
+        meter.add("more");
+        assert_eq!(meter.running(), Usage::new(8, 11), "text after the figures: they were running ones");
+    }
+
+    #[test]
+    fn half_of_the_figures_counts_for_its_half_and_zero_takes_no_other_s_place() {
+        let mut meter = Meter::new(5, 100);
+        meter.add("12345678");
+        meter.told(Some(9), None);
+        assert_eq!(meter.running(), Usage::new(9, 2));
+        meter.told(None, Some(3));
+        assert_eq!(meter.running(), Usage::new(9, 3));
+        meter.told(Some(0), Some(0));
+        assert_eq!(meter.running(), Usage::new(9, 3));
+        assert!(!meter.told_of_nothing());
+        let mut meter = Meter::new(5, 100);
+        meter.add("12345678");
+        meter.told(Some(0), Some(0));
+        assert_eq!(meter.running(), Usage::new(0, 0), "an explicit zero stays");
+        assert!(meter.told_of_nothing());
     }
 }

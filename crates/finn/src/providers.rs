@@ -7,7 +7,10 @@ pub mod anthropic;
 pub mod openai;
 pub mod scripted;
 
+mod calls;
+mod reported;
 mod upstream;
+mod value;
 
 use std::task::{Context, Poll};
 

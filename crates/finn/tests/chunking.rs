@@ -36,7 +36,10 @@ fn cut<'b>(bytes: &'b [u8], at: &[usize]) -> Vec<&'b [u8]> {
 
 fn openai_events(pieces: &[&[u8]]) -> String {
     let mut stream = openai::Stream::default();
-    events(pieces, |data, transcript| stream.event(data, transcript))
+    events(pieces, |data, transcript| match data {
+        "[DONE]" => stream.done(transcript),
+        data => stream.event(data, transcript),
+    })
 }
 
 fn anthropic_events(pieces: &[&[u8]]) -> String {

@@ -47,6 +47,20 @@ pub struct Provider {
     /// The variable that holds the key; a provider that names one and finds it empty is off.
     #[serde(default)]
     pub api_key_env: Option<String>,
+    /// Which addresses of pictures it may be given. Left out: `https` where the address is the vendor's own, else `data`,
+    /// because a server on our own network would fetch from inside it.
+    #[serde(default)]
+    pub image_urls: Option<ImageUrls>,
+}
+
+/// Which addresses of pictures a provider may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageUrls {
+    /// `data:` only: the provider fetches nothing.
+    Data,
+    /// Those, and `https:` of public hosts, which the provider fetches.
+    Https,
 }
 
 /// A provider's dialect.

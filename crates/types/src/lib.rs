@@ -9,6 +9,8 @@ pub mod clock;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod failpoint;
 pub mod ids;
+pub mod image_url;
+pub mod json_end;
 pub mod key_day;
 pub mod money;
 pub mod narration;

@@ -1,6 +1,7 @@
 //! The service-to-service contract 1.0.0 between freeside and finn (SPEC §4). Frozen: fields may be added, never changed.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -161,6 +162,35 @@ pub struct InferenceRequest {
     /// OpenAI's `response_format`, passed through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_format: Option<Box<RawValue>>,
+    /// Parameters that one dialect knows.
+    #[serde(default, skip_serializing_if = "Options::is_empty")]
+    pub options: Options,
+}
+
+/// Parameters that only one dialect knows, by their names there and as the caller wrote them. A provider of that dialect
+/// gets them unchanged; one of the other dialect gets the exact counterparts that exist.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Options {
+    /// `seed`, `reasoning_effort`, `parallel_tool_calls`, ….
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub openai: BTreeMap<String, Box<RawValue>>,
+    /// `thinking`, `top_k`, ….
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub anthropic: BTreeMap<String, Box<RawValue>>,
+}
+
+impl Options {
+    /// There are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.openai.is_empty() && self.anthropic.is_empty()
+    }
+
+    /// Bytes of their values, for whoever prices the request.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.openai.values().chain(self.anthropic.values()).map(|value| value.get().len()).sum()
+    }
 }
 
 /// Token counts. The only figures that anyone is charged by.
@@ -190,7 +220,7 @@ impl Usage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event<'a> {
-    /// A piece of the answer.
+    /// A piece of the answer. An empty one is a sign of life: the model thinks, or has named the reason of its end.
     Token {
         /// Text to append.
         #[serde(borrow)]
@@ -198,6 +228,9 @@ pub enum Event<'a> {
         /// Metered so far, this piece included.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         usage: Option<Usage>,
+        /// The model has said why it ends; only the final figures are still to come (agreed extension).
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        finish_reason: Option<Cow<'a, str>>,
     },
     /// A piece of a tool call (agreed extension): `name` and `id` come first, `arguments` in pieces.
     ToolCall {
@@ -229,6 +262,9 @@ pub enum Event<'a> {
         /// The provider's own figures when they differ in origin from `usage` (both are recorded).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         own_count: Option<Usage>,
+        /// Which of the caller's stop sequences ended the answer, where the provider says so (agreed extension).
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+        stop_sequence: Option<Cow<'a, str>>,
     },
     /// The answer broke off.
     Error {
@@ -266,9 +302,13 @@ impl<'a> Event<'a> {
             content: Cow<'a, str>,
             #[serde(default)]
             usage: Option<Usage>,
+            #[serde(borrow, default)]
+            finish_reason: Option<Cow<'a, str>>,
         }
         match serde_json::from_str(data) {
-            Ok(Token { _tag: Tag::Token, content, usage }) => Ok(Self::Token { content, usage }),
+            Ok(Token { _tag: Tag::Token, content, usage, finish_reason }) => {
+                Ok(Self::Token { content, usage, finish_reason })
+            }
             Err(_) => serde_json::from_str(data),
         }
     }
@@ -301,6 +341,7 @@ mod tests {
             r#"{"type":"token","content":"Hi","usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}"#,
             r#"{"content":"a \"quoted\" \u00fc","type":"token","of a later version":[1]}"#,
             r#"{"type":"token","content":"","usage":null}"#,
+            r#"{"type":"token","content":"","finish_reason":"stop"}"#,
             r#"{"type":"token"}"#,
             r#"{"type":"token","content":7}"#,
             r#"{"type":"tool_call","index":0,"id":"call_1","name":"f","arguments":""}"#,

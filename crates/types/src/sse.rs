@@ -1,7 +1,9 @@
 //! Server-sent events: an incremental reader for `data:` payloads, and the writer's framing.
 //!
 //! Follows the WHATWG "event stream" grammar for the parts that model APIs use: `event:` and `data:` lines,
-//! comments, `\n`, `\r\n` and `\r` line ends, several `data:` lines joined by `\n`. It never looks into payloads.
+//! comments, `\n`, `\r\n` and `\r` line ends, several `data:` lines joined by `\n`, a byte order mark before the first
+//! line. It never looks into payloads. Unlike the grammar, [`Reader::finish`] gives out a last event whose blank line is
+//! missing, because several servers leave it out.
 
 use std::borrow::Cow;
 
@@ -30,6 +32,8 @@ pub struct Reader {
     data: String,
     has_data: bool,
     last_was_cr: bool,
+    /// The first line is behind; only it may begin with a byte order mark.
+    begun: bool,
 }
 
 impl Reader {
@@ -72,7 +76,20 @@ impl Reader {
         if self.pending.len() + self.data.len() > MAX_EVENT_BYTES { Err(EventTooLarge) } else { Ok(()) }
     }
 
-    fn line(&mut self, line: &str, each: &mut impl FnMut(Frame<'_>)) {
+    /// The bytes have ended: gives out what waits for its blank line, if there is such an event.
+    pub fn finish(&mut self, mut each: impl FnMut(Frame<'_>)) {
+        let last = std::mem::take(&mut self.pending);
+        if !last.is_empty() {
+            self.line(&text(&last), &mut each);
+        }
+        self.line("", &mut each);
+    }
+
+    fn line(&mut self, mut line: &str, each: &mut impl FnMut(Frame<'_>)) {
+        if !self.begun {
+            self.begun = true;
+            line = line.strip_prefix('\u{feff}').unwrap_or(line);
+        }
         if line.is_empty() {
             if self.has_data {
                 each(Frame { name: &self.name, data: &self.data });
@@ -140,6 +157,26 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = stream.as_bytes().chunks(1).collect();
         assert_eq!(read(&bytes), whole);
+    }
+
+    #[test]
+    fn a_mark_before_the_first_line_and_a_missing_blank_line_cost_no_event() {
+        let stream = "\u{feff}data: one\n\n: comment\r\n\r\ndata:two\n\nevent: error\ndata: \u{feff}three";
+        let bytes: Vec<&[u8]> = stream.as_bytes().chunks(1).collect();
+        for pieces in [vec![stream.as_bytes()], bytes] {
+            let mut reader = Reader::new();
+            let mut seen = Vec::new();
+            for piece in pieces {
+                reader.feed(piece, |frame| seen.push(frame.data.to_owned())).expect("small events");
+            }
+            assert_eq!(seen, ["one", "two"]);
+            reader.finish(|frame| {
+                assert_eq!((frame.name, frame.data), ("error", "\u{feff}three"));
+                seen.push(String::new());
+            });
+            assert_eq!(seen.len(), 3);
+            reader.finish(|_| panic!("nothing is left"));
+        }
     }
 
     #[test]

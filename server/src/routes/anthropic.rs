@@ -8,6 +8,7 @@ pub(crate) mod answer;
 pub(crate) mod ask;
 mod content;
 pub(crate) mod error;
+mod order;
 mod tools;
 
 use std::sync::Arc;

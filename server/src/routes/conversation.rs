@@ -1,9 +1,11 @@
 //! Reads messages as OpenAI shapes them: the form in which the engine takes every conversation.
 //!
-//! Content stays as the caller wrote it. Only its shape is judged, so a picture or a sound passes through.
+//! Content stays as the caller wrote it. Only its shape is judged, and the addresses of its pictures.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use types::s2s::Message;
 
 use super::fault::Fault;
@@ -39,6 +41,39 @@ struct RawPart<'a> {
     kind: Field<'a>,
     #[serde(borrow)]
     text: Field<'a>,
+    #[serde(borrow)]
+    image_url: Field<'a>,
+}
+
+#[derive(Deserialize)]
+struct RawImage<'a> {
+    #[serde(borrow)]
+    url: Field<'a>,
+}
+
+/// A call that the assistant made, in the caller's history.
+#[derive(Deserialize, Serialize)]
+struct RawCall<'a> {
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    id: Field<'a>,
+    #[serde(borrow, rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Field<'a>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    function: Option<RawFunction<'a>>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct RawFunction<'a> {
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    name: Field<'a>,
+    #[serde(borrow, deserialize_with = "borrowed", default, skip_serializing_if = "Option::is_none")]
+    arguments: Option<Cow<'a, RawValue>>,
+}
+
+fn borrowed<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Cow<'a, RawValue>>, D::Error> {
+    Ok(Field::deserialize(deserializer)?.map(Cow::Borrowed))
 }
 
 /// Reads `messages`.
@@ -77,9 +112,7 @@ fn message(index: usize, raw: &RawValue) -> Result<Message, Fault> {
         None if role == "assistant" => {}
         None => return Err(Fault::field(at("content"), "This has to be a string or an array of parts.")),
     }
-    if let Some(calls) = raw.tool_calls {
-        fields::list::<{ limits::MESSAGES }>(&at("tool_calls"), calls)?;
-    }
+    let calls = raw.tool_calls.map(|calls| tool_calls(&at("tool_calls"), calls)).transpose()?;
     let tool_call_id = raw.tool_call_id.map(|id| fields::text(&at("tool_call_id"), id)).transpose()?;
     if role == "tool" && tool_call_id.is_none() {
         return Err(Fault::field(at("tool_call_id"), "A tool message has to say which call it answers."));
@@ -87,10 +120,37 @@ fn message(index: usize, raw: &RawValue) -> Result<Message, Fault> {
     Ok(Message {
         role: role.to_owned(),
         content: raw.content.map(RawValue::to_owned),
-        tool_calls: raw.tool_calls.map(RawValue::to_owned),
+        tool_calls: calls,
         tool_call_id,
         name: raw.name.map(|name| fields::text(&at("name"), name)).transpose()?,
     })
+}
+
+/// The calls as they were written; arguments that are an object become its text, which is what OpenAI's shape has.
+fn tool_calls(param: &str, raw: &RawValue) -> Result<Box<RawValue>, Fault> {
+    let mut has_objects = false;
+    let mut calls = Vec::new();
+    for (index, raw) in fields::list::<{ limits::MESSAGES }>(param, raw)?.into_iter().enumerate() {
+        let at = format!("{param}[{index}]");
+        let mut call: RawCall<'_> = serde_json::from_str(raw.get()).map_err(|_| {
+            Fault::field(&at, "This has to be an object with an id and a function, each once.")
+        })?;
+        if let Some(arguments) = call.function.as_mut().and_then(|function| function.arguments.as_mut()) {
+            match arguments.get().as_bytes().first() {
+                Some(b'"') => {}
+                Some(b'{') => {
+                    has_objects = true;
+                    *arguments = Cow::Owned(raw_text(arguments.get()));
+                }
+                _ => {
+                    let message = "This has to be JSON text, or an object.";
+                    return Err(Fault::field(format!("{at}.function.arguments"), message));
+                }
+            }
+        }
+        calls.push(call);
+    }
+    Ok(if has_objects { to_raw_value(&calls).expect("raw JSON serialises") } else { raw.to_owned() })
 }
 
 fn check_content(param: &str, raw: &RawValue) -> Result<(), Fault> {
@@ -112,7 +172,8 @@ fn check_content(param: &str, raw: &RawValue) -> Result<(), Fault> {
                         }
                     },
                     // Sound and files have no worst case that could be set aside.
-                    Some("\"image_url\"" | "\"refusal\"") => {}
+                    Some("\"image_url\"") => check_image(&format!("{at}.image_url"), part.image_url)?,
+                    Some("\"refusal\"") => {}
                     _ => {
                         let message = "This has to be one of text, image_url, refusal.";
                         return Err(Fault::field(format!("{at}.type"), message));
@@ -123,6 +184,15 @@ fn check_content(param: &str, raw: &RawValue) -> Result<(), Fault> {
         }
         _ => Err(Fault::field(param, "This has to be a string or an array of parts.")),
     }
+}
+
+fn check_image(param: &str, raw: Field<'_>) -> Result<(), Fault> {
+    let image = raw.and_then(|raw| serde_json::from_str::<RawImage<'_>>(raw.get()).ok());
+    let Some(url) = image.and_then(|image| image.url) else {
+        return Err(Fault::field(param, "This has to be an object with a url."));
+    };
+    let param = format!("{param}.url");
+    fields::image_url(&param, &fields::text(&param, url)?)
 }
 
 /// The parser takes half of a surrogate pair in raw text; nobody behind us should have to.
@@ -172,7 +242,7 @@ mod tests {
             r#"[{"role":"system","content":"be kind"},{"role":"user","content":"first"},
                {"role":"assistant","content":null,"tool_calls":[{"id":"c1"}]},
                {"role":"tool","tool_call_id":"c1","content":"21 °C"},
-               {"role":"user","content":[{"type":"text","text":"sec\u006fnd"},{"type":"image_url","image_url":{"url":"x"}}]}]"#,
+               {"role":"user","content":[{"type":"text","text":"sec\u006fnd"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]"#,
         )
         .expect("sound");
         assert_eq!(conversation.prompt, "second");
@@ -180,6 +250,21 @@ mod tests {
         assert_eq!(conversation.messages[0].content.as_ref().expect("there").get(), "\"be kind\"");
         assert_eq!(conversation.messages[2].tool_calls.as_ref().expect("there").get(), r#"[{"id":"c1"}]"#);
         assert_eq!(conversation.messages[3].tool_call_id.as_deref(), Some("c1"));
+    }
+
+    #[test]
+    fn arguments_given_as_an_object_become_their_text() {
+        let conversation = parse(
+            r#"[{"role":"assistant","tool_calls":[
+                {"id":"c1","type":"function","function":{"name":"w","arguments":{"a": 1.10}}},
+                {"id":"c2","type":"function","function":{"name":"w","arguments":"{}"}}]}]"#,
+        )
+        .expect("sound");
+        let calls = conversation.messages[0].tool_calls.as_ref().expect("there").get();
+        assert!(
+            calls.contains(r#""arguments":"{\"a\": 1.10}""#) && calls.contains(r#""arguments":"{}""#),
+            "{calls}"
+        );
     }
 
     #[test]
@@ -197,6 +282,20 @@ mod tests {
             (r#"[{"role":"user","content":[{"type":"smell"}]}]"#, "messages[0].content[0].type"),
             (r#"[{"role":"user","content":[{"type":"input_audio"}]}]"#, "messages[0].content[0].type"),
             (r#"[{"role":"user","content":[{"type":"file"}]}]"#, "messages[0].content[0].type"),
+            (r#"[{"role":"user","content":[{"type":"image_url"}]}]"#, "messages[0].content[0].image_url"),
+            (
+                r#"[{"role":"user","content":[{"type":"image_url","image_url":"https://a.example/x"}]}]"#,
+                "messages[0].content[0].image_url",
+            ),
+            (
+                r#"[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://127.0.0.1/x"}}]}]"#,
+                "messages[0].content[0].image_url.url",
+            ),
+            (r#"[{"role":"assistant","tool_calls":[7]}]"#, "messages[0].tool_calls[0]"),
+            (
+                r#"[{"role":"assistant","tool_calls":[{"function":{"arguments":7}}]}]"#,
+                "messages[0].tool_calls[0].function.arguments",
+            ),
             (r#"[{"role":"tool","content":"x"}]"#, "messages[0].tool_call_id"),
             (r#"[{"role":"user","role":"user","content":"x"}]"#, "messages[0]"),
         ] {

@@ -1,5 +1,6 @@
 //! Judges single JSON fields: each refusal names the field and what would be right, and quotes nothing.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
@@ -85,6 +86,43 @@ pub(crate) fn stop(param: &str, raw: Field<'_>) -> Result<Option<Box<RawValue>>,
         text(param, raw).map_err(|_| wrong())?;
     }
     Ok(Some(raw.to_owned()))
+}
+
+/// What a parameter of one dialect has to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shape {
+    Flag,
+    Number,
+    Text,
+    Object,
+}
+
+/// Parameters that pass to a provider of their dialect as the caller wrote them, by name; only their shape is judged
+/// here, because what they may be is the provider's to say.
+pub(crate) fn passed(
+    params: &[(&'static str, Field<'_>, Shape)],
+) -> Result<BTreeMap<String, Box<RawValue>>, Fault> {
+    let mut passed = BTreeMap::new();
+    for (name, raw, shape) in params {
+        let Some(raw) = raw else { continue };
+        let first = raw.get().as_bytes().first().copied().unwrap_or_default();
+        let (fits, what) = match shape {
+            Shape::Flag => (matches!(first, b't' | b'f'), "true or false"),
+            Shape::Number => (first == b'-' || first.is_ascii_digit(), "a number"),
+            Shape::Text => (first == b'"' && text(name, raw).is_ok(), "a string"),
+            Shape::Object => (first == b'{', "an object"),
+        };
+        if !fits {
+            return Err(Fault::field(*name, format!("This has to be {what}.")));
+        }
+        passed.insert((*name).to_owned(), (*raw).to_owned());
+    }
+    Ok(passed)
+}
+
+/// Refuses the address of a picture that must not be fetched.
+pub(crate) fn image_url(param: &str, url: &str) -> Result<(), Fault> {
+    types::image_url::check(url).map(drop).map_err(|why| Fault::field(param, why))
 }
 
 /// An object, kept as the caller wrote it.
@@ -197,6 +235,23 @@ mod tests {
             if let Ok(value) = RawValue::from_string(bad.to_owned()) {
                 assert!(number("temperature", Some(&value), 0..=2).is_err(), "{bad}");
             }
+        }
+    }
+
+    #[test]
+    fn passed_parameters_are_judged_by_their_shape_alone() {
+        let seven = raw("7.50");
+        let passed = super::passed(&[("seed", Some(&seven), Shape::Number), ("user", None, Shape::Text)]);
+        assert_eq!(passed.expect("sound")["seed"].get(), "7.50");
+        for (shape, bad) in [
+            (Shape::Flag, "1"),
+            (Shape::Number, "\"1\""),
+            (Shape::Text, "\"\\ud800\""),
+            (Shape::Text, "{}"),
+            (Shape::Object, "[]"),
+        ] {
+            let fault = super::passed(&[("seed", Some(&raw(bad)), shape)]).expect_err(bad);
+            assert!(matches!(fault, Fault::Field { param, .. } if param == "seed"), "{bad}");
         }
     }
 

@@ -62,22 +62,28 @@ impl House {
 
     /// Of a development server: with wallets for trying.
     pub(crate) async fn open_for_trying() -> Self {
-        Self::build(Timings::default(), Burner::Offered, None, Clock::system()).await
+        Self::build(Timings::default(), Burner::Offered, None, Clock::system(), DEFAULT_TOML).await
     }
 
     /// Whose sockets keep other times.
     pub(crate) async fn open_with(timings: Timings) -> Self {
-        Self::build(timings, Burner::Absent, None, Clock::system()).await
+        Self::build(timings, Burner::Absent, None, Clock::system(), DEFAULT_TOML).await
     }
 
     /// Whose time the test moves.
     pub(crate) async fn open_at(clock: Clock) -> Self {
-        Self::build(Timings::default(), Burner::Absent, None, clock).await
+        Self::build(Timings::default(), Burner::Absent, None, clock, DEFAULT_TOML).await
     }
 
     /// Which can ask chains about wallets that are contracts.
     pub(crate) async fn open_with_chains(contracts: Contracts) -> Self {
-        Self::build(Timings::default(), Burner::Absent, Some(Arc::new(contracts)), Clock::system()).await
+        let contracts: Arc<dyn identity::siwe::ContractWallets> = Arc::new(contracts);
+        Self::build(Timings::default(), Burner::Absent, Some(contracts), Clock::system(), DEFAULT_TOML).await
+    }
+
+    /// Whose models are those of this catalog.
+    pub(crate) async fn open_with_catalog(catalog: &str) -> Self {
+        Self::build(Timings::default(), Burner::Absent, None, Clock::system(), catalog).await
     }
 
     async fn build(
@@ -85,9 +91,10 @@ impl House {
         burner: Burner,
         contracts: Option<Arc<dyn identity::siwe::ContractWallets>>,
         clock: Clock,
+        catalog: &str,
     ) -> Self {
         let database = TestDatabase::new().await;
-        let catalog = Arc::new(Catalog::parse(DEFAULT_TOML).expect("the default is sound"));
+        let catalog = Arc::new(Catalog::parse(catalog).expect("a sound catalog"));
         let folder = tempfile::tempdir().expect("a folder");
         let service_keys = Arc::new(ServiceKeys::bootstrap(folder.path(), clock.clone()).expect("new keys"));
         let front = front();

@@ -27,5 +27,7 @@ mod sign_in;
 mod sign_in_pages;
 mod socket_client;
 mod sockets;
+mod streams;
+mod vendor;
 mod wallets;
 mod webhook;

@@ -101,7 +101,7 @@ async fn a_whole_answer_is_charged_by_the_providers_own_figures() {
     assert_eq!((hold.tokens_in, hold.tokens_out, hold.charged), (Some(11), Some(5), Some(21)));
 }
 
-/// A short address can name a dear picture, and its price only the provider's last words say.
+/// A few bytes can be a dear picture, and its price only the provider's last words say.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_picture_is_set_aside_for_and_charged_when_the_client_leaves_before_its_price_is_known() {
     let world = World::new().await;
@@ -112,7 +112,7 @@ async fn a_picture_is_set_aside_for_and_charged_when_the_client_leaves_before_it
     let payer = world.payer(PLENTY).await;
     let client = payer.at(&served);
     let mut ask = question("Describe them.", 100);
-    let picture = json!({"type": "image_url", "image_url": {"url": "https://pictures.example/x.png"}});
+    let picture = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}});
     let shown = json!({"role": "user", "content": [picture, picture]});
     ask["messages"].as_array_mut().expect("a list").insert(0, shown);
     let mut hand = provider.expect("Describe them.");

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
 use types::MicroUsd;
 use types::ReservationId;
-use types::s2s::Usage;
+use types::s2s::{Options, Usage};
 
 use super::log::Log;
 use super::store::{self, Growth};
@@ -70,6 +70,7 @@ impl Run {
                 stop: None,
                 response_format: None,
                 whole: false,
+                options: Options::default(),
                 clamp: true,
             };
             let asker = Asker { account: speaker.account, tier: speaker.tier, key: None };

@@ -30,7 +30,7 @@ pub struct Read {
     pub pieces: Vec<Piece>,
     /// The running figure of the last event that had one.
     pub usage: Option<Usage>,
-    /// The provider has said why it stops; only its final figures are missing.
+    /// The model has named the reason of its end, and its final figures are still to come: the answer is whole.
     pub finishing: bool,
     /// The terminal event, if it came.
     pub end: Option<End>,
@@ -47,6 +47,8 @@ pub enum End {
         own_count: Option<Usage>,
         /// OpenAI's word.
         finish_reason: String,
+        /// The caller's stop sequence that ended it, where the provider says so.
+        stop_sequence: Option<String>,
     },
     /// Broken off.
     Error {
@@ -129,7 +131,7 @@ impl Answering {
             let Some(Ok(frame)) = frame.await? else { return Err(Broken("engine_cut")) };
             let Ok(data) = frame.into_data() else { continue }; // the trailer is a cross-check, not a figure
             let read = self.parse(&data)?;
-            if read.end.is_some() || read.usage.is_some() || !read.pieces.is_empty() {
+            if read.end.is_some() || read.usage.is_some() || read.finishing || !read.pieces.is_empty() {
                 return Ok(read);
             }
         }
@@ -162,8 +164,9 @@ impl Answering {
 impl Read {
     fn take(&mut self, event: Event<'_>) {
         match event {
-            Event::Token { content, usage } => {
+            Event::Token { content, usage, finish_reason } => {
                 self.usage = usage.or(self.usage);
+                self.finishing |= finish_reason.is_some();
                 if !content.is_empty() {
                     self.pieces.push(Piece::Text(content.into_owned()));
                 }
@@ -177,8 +180,13 @@ impl Read {
                     arguments: arguments.into_owned(),
                 });
             }
-            Event::Done { usage, finish_reason, own_count, .. } => {
-                self.end = Some(End::Done { usage, own_count, finish_reason: finish_reason.into_owned() });
+            Event::Done { usage, finish_reason, own_count, stop_sequence, .. } => {
+                self.end = Some(End::Done {
+                    usage,
+                    own_count,
+                    finish_reason: finish_reason.into_owned(),
+                    stop_sequence: stop_sequence.map(Into::into),
+                });
             }
             Event::Error { code, message, usage, .. } => {
                 self.end = Some(End::Error { code: code.into_owned(), message: message.into_owned(), usage });

@@ -73,7 +73,7 @@ enum Verdict {
 
 /// The last event, without its figures.
 enum Last {
-    Done { finish_reason: String, note: Option<String> },
+    Done { finish_reason: String, stop_sequence: Option<String>, note: Option<String> },
     Broken { code: String, message: String },
 }
 
@@ -185,13 +185,14 @@ impl Turn {
             }
         };
         match stop {
-            Stop::End(End::Done { usage, own_count, finish_reason }) => Verdict::Charge {
+            Stop::End(End::Done { usage, own_count, finish_reason, stop_sequence }) => Verdict::Charge {
                 reported: usage,
                 own: own_count.unwrap_or(usage),
-                last: Last::Done { finish_reason, note: None },
+                last: Last::Done { finish_reason, stop_sequence, note: None },
             },
             Stop::MoneyEnded(why) => {
-                charge(Last::Done { finish_reason: "length".to_owned(), note: Some(why.to_owned()) })
+                let finish_reason = "length".to_owned();
+                charge(Last::Done { finish_reason, stop_sequence: None, note: Some(why.to_owned()) })
             }
             Stop::Left => charge(broken("client_left", "the client left")),
             Stop::Pulled(CANCELLED) => {
@@ -321,7 +322,9 @@ impl Turn {
 impl Last {
     fn with(self, usage: Usage, cost: MicroUsd) -> Piece {
         match self {
-            Self::Done { finish_reason, note } => Piece::Done(Finished { usage, cost, finish_reason, note }),
+            Self::Done { finish_reason, stop_sequence, note } => {
+                Piece::Done(Finished { usage, cost, finish_reason, stop_sequence, note })
+            }
             Self::Broken { code, message } => Piece::Broken { code, message, usage, cost },
         }
     }

@@ -3,7 +3,7 @@
 use identity::{Limited, RateHeaders};
 use serde_json::value::RawValue;
 use types::catalog::Catalog;
-use types::s2s::{Message, Usage};
+use types::s2s::{Message, Options, Usage};
 use types::{MicroUsd, Pool, ReservationId};
 
 use crate::agent;
@@ -99,6 +99,8 @@ pub struct Ask {
     pub response_format: Option<Box<RawValue>>,
     /// The caller gets the answer as a whole, not as it comes.
     pub whole: bool,
+    /// Parameters that only one dialect knows.
+    pub options: Options,
     /// `X-Freeside-Clamp: affordable`: lower `max_tokens` instead of refusing.
     pub clamp: bool,
 }
@@ -162,6 +164,8 @@ pub struct Finished {
     pub cost: MicroUsd,
     /// OpenAI's: `stop`, `length`, `tool_calls`, `content_filter`.
     pub finish_reason: String,
+    /// Which of the caller's stop sequences ended it, where the provider says so.
+    pub stop_sequence: Option<String>,
     /// Why it ended early when it is ours to say, for example that the balance ended.
     pub note: Option<String>,
 }

@@ -1,26 +1,31 @@
 //! OpenAI's chat completions, streamed: OpenAI itself, vLLM, llama.cpp, Ollama and their kin.
 //!
-//! The caller's messages, tools and sampling settings pass through as they were written. Figures are always asked for
-//! (`stream_options.include_usage`). `max_completion_tokens` and the `developer` role are spoken to OpenAI alone: the
+//! The caller's messages, tools, sampling settings and the dialect's other parameters pass through as they were written.
+//! Figures are always asked for (`stream_options.include_usage`). `max_completion_tokens` and the `developer` role are spoken to OpenAI alone: the
 //! compatible servers know `max_tokens` and `system`.
 
 mod chunk;
+mod foreign;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use hyper::Uri;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use types::catalog::ImageUrls;
 use types::s2s::Message;
 
 use super::upstream::{self, Dialect};
 use super::{Call, Upstream};
 use crate::failure::Failure;
+use crate::prompt;
 use crate::secret::Secret;
 use client::Client;
 
 pub use chunk::Stream;
+pub(super) use chunk::finish_reason;
 
 /// The host whose own dialect differs from what everybody copied.
 const OPENAI_HOST: &str = "api.openai.com";
@@ -32,6 +37,7 @@ pub struct Openai {
     headers: HeaderMap,
     /// The original, which knows newer words than its copies.
     original: bool,
+    takes_https_images: bool,
 }
 
 /// A base URL or key that cannot be used.
@@ -41,7 +47,13 @@ pub struct BadSettings;
 
 impl Openai {
     /// A provider at `base_url` (with the version folder), with a key unless the server needs none.
-    pub fn new(client: Client, base_url: &str, key: Option<&Secret>) -> Result<Self, BadSettings> {
+    /// Without `image_urls`, only the vendor's own host is given addresses of pictures.
+    pub fn new(
+        client: Client,
+        base_url: &str,
+        key: Option<&Secret>,
+        image_urls: Option<ImageUrls>,
+    ) -> Result<Self, BadSettings> {
         let endpoint: Uri = format!("{}/chat/completions", base_url.trim_end_matches('/'))
             .parse()
             .map_err(|_| BadSettings)?;
@@ -56,12 +68,14 @@ impl Openai {
             headers.insert(AUTHORIZATION, value);
         }
         let original = endpoint.host() == Some(OPENAI_HOST);
-        Ok(Self { client, endpoint, headers, original })
+        let takes_https_images = image_urls.map_or(original, |urls| urls == ImageUrls::Https);
+        Ok(Self { client, endpoint, headers, original, takes_https_images })
     }
 
     pub(super) async fn open(&self, call: Call<'_>) -> Result<Box<Upstream>, Failure> {
+        prompt::check_images(call.request, self.takes_https_images).map_err(Failure::Unsupported)?;
         let body = serde_json::to_vec(&body(call, self.original)).expect("texts and raw JSON serialise");
-        let dialect = Dialect::Openai(Stream::default());
+        let dialect = Dialect::Openai(Stream::of(call.request));
         upstream::open(&self.client, &self.endpoint, &self.headers, body, dialect).await
     }
 }
@@ -77,7 +91,7 @@ struct Body<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_completion_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tools: Option<&'r RawValue>,
+    tools: Option<Cow<'r, RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<&'r RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +102,8 @@ struct Body<'r> {
     stop: Option<&'r RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<&'r RawValue>,
+    #[serde(flatten)]
+    options: &'r BTreeMap<String, Box<RawValue>>,
 }
 
 #[derive(Serialize)]
@@ -101,7 +117,7 @@ struct OutMessage<'r> {
     /// Required also where it is null: an assistant's message that only calls tools.
     content: Content<'r>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_calls: Option<&'r RawValue>,
+    tool_calls: Option<Cow<'r, RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'r str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,7 +127,7 @@ struct OutMessage<'r> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Content<'r> {
-    Raw(Option<&'r RawValue>),
+    Raw(Option<Cow<'r, RawValue>>),
     Text(Cow<'r, str>),
 }
 
@@ -127,6 +143,8 @@ fn body(call: Call<'_>, is_openai: bool) -> Body<'_> {
             name: None,
         }],
     };
+    // A choice among no tools is an error at several servers and means nothing at the others.
+    let tools = request.tools.as_deref().filter(|tools| tools.get().contains('{'));
     Body {
         model: call.upstream_model,
         messages,
@@ -134,20 +152,21 @@ fn body(call: Call<'_>, is_openai: bool) -> Body<'_> {
         stream_options: StreamOptions { include_usage: true },
         max_tokens: (!is_openai).then_some(call.max_tokens),
         max_completion_tokens: is_openai.then_some(call.max_tokens),
-        tools: request.tools.as_deref(),
-        tool_choice: request.tool_choice.as_deref(),
+        tools: tools.map(foreign::without_cache_control),
+        tool_choice: request.tool_choice.as_deref().filter(|_| tools.is_some()),
         temperature: request.temperature.as_deref(),
         top_p: request.top_p.as_deref(),
         stop: request.stop.as_deref(),
         response_format: request.response_format.as_deref(),
+        options: &request.options.openai,
     }
 }
 
 fn out_message(message: &Message, is_openai: bool) -> OutMessage<'_> {
     OutMessage {
         role: if !is_openai && message.role == "developer" { "system" } else { &message.role },
-        content: Content::Raw(message.content.as_deref()),
-        tool_calls: message.tool_calls.as_deref(),
+        content: Content::Raw(message.content.as_deref().map(foreign::without_cache_control)),
+        tool_calls: message.tool_calls.as_deref().map(foreign::without_cache_control),
         tool_call_id: message.tool_call_id.as_deref(),
         name: message.name.as_deref(),
     }
@@ -182,6 +201,19 @@ mod tests {
         assert_eq!(openai["max_completion_tokens"], 7);
         assert_eq!(openai.get("max_tokens"), None);
         assert_eq!(openai["messages"][0]["role"], "developer");
+    }
+
+    #[test]
+    fn tools_and_their_choice_go_together_and_other_parameters_as_they_are() {
+        let request: InferenceRequest = serde_json::from_str(
+            r#"{"prompt":"x","tools":[ ],"tool_choice":"none",
+                "options":{"openai":{"seed":7,"logit_bias":{"5":-100}},"anthropic":{"top_k":5}}}"#,
+        )
+        .expect("a request");
+        let body = json(&request, true);
+        assert_eq!((body.get("tools"), body.get("tool_choice")), (None, None));
+        assert_eq!((&body["seed"], &body["logit_bias"]["5"]), (&7.into(), &(-100).into()));
+        assert_eq!(body.get("top_k"), None);
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! What both network dialects share: sending the request, judging the head, reading the event stream.
+//!
+//! A server that was asked for a stream and answers 200 with one JSON object is understood too: the object is read as one
+//! event, which may be an error or a whole answer.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -10,15 +13,15 @@ use http_body_util::Full;
 use hyper::body::Body;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, Uri};
-use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tokio::time::{Instant, Sleep};
-use types::sse::Reader;
+use types::sse::{Frame, Reader};
 
-use crate::failure::{Failure, presentable};
+use crate::failure::Failure;
 use crate::transcript::Transcript;
 use client::{Answer, Client, HttpError};
 
-use super::{anthropic, openai};
+use super::{anthropic, openai, reported};
 
 /// Seconds between two signs of life of a provider (SPEC §4).
 pub(super) const BETWEEN_EVENTS: Duration = Duration::from_mins(1);
@@ -28,8 +31,13 @@ const MAX_ANSWER: Duration = Duration::from_mins(30);
 const MAX_BATCH_BYTES: usize = 16 * 1024;
 /// An error's body is read up to this, for its one sentence.
 const MAX_ERROR_BYTES: usize = 16 * 1024;
+/// A whole answer in place of a stream is read up to this.
+const MAX_WHOLE_BYTES: usize = 1024 * 1024;
 /// … and no longer than this.
 const ERROR_BODY_SECONDS: u64 = 2;
+
+/// The data of OpenAI's last event; some servers of the other dialect send it too.
+const DONE: &str = "[DONE]";
 
 /// How to read a provider's events.
 pub(super) enum Dialect {
@@ -40,11 +48,18 @@ pub(super) enum Dialect {
 /// An answer that comes over the network.
 pub struct Upstream {
     answer: Answer,
-    reader: Reader,
+    framing: Framing,
     dialect: Dialect,
     began: Instant,
     last_sign: Instant,
     alarm: Pin<Box<Sleep>>,
+}
+
+/// How the bytes of an answer are cut into events.
+enum Framing {
+    Events(Reader),
+    /// One JSON object: what has come of it.
+    Whole(Vec<u8>),
 }
 
 /// Sends a question and judges the head of the answer.
@@ -68,13 +83,11 @@ pub(super) async fn open(
     if !response.status().is_success() {
         return Err(refused(response).await);
     }
-    if !is_event_stream(response.headers()) {
-        return Err(Failure::Malformed);
-    }
+    let framing = framing(response.headers()).ok_or(Failure::Malformed)?;
     let now = Instant::now();
     Ok(Box::new(Upstream {
         answer: response.into_body(),
-        reader: Reader::new(),
+        framing,
         dialect,
         began: now,
         last_sign: now,
@@ -82,10 +95,15 @@ pub(super) async fn open(
     }))
 }
 
-/// Small servers forget the type; one that says JSON or HTML did not stream.
-fn is_event_stream(headers: &HeaderMap) -> bool {
+/// Small servers forget the type; one that says HTML did not answer.
+fn framing(headers: &HeaderMap) -> Option<Framing> {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    !["application/json", "text/html"].iter().any(|other| kind.starts_with(other))
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match kind.as_str() {
+        "text/html" => None,
+        json if json == "application/json" || json.ends_with("+json") => Some(Framing::Whole(Vec::new())),
+        _ => Some(Framing::Events(Reader::new())),
+    }
 }
 
 async fn refused(response: Response<Answer>) -> Failure {
@@ -105,42 +123,31 @@ async fn refused(response: Response<Answer>) -> Failure {
 
 /// The provider's sentence about a request that it refused.
 async fn sentence(answer: Answer) -> String {
-    #[derive(Deserialize)]
-    struct Refused {
-        error: Detail,
-    }
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Detail {
-        Object { message: String },
-        Text(String),
-    }
     let limit = Duration::from_secs(ERROR_BODY_SECONDS);
     let body = tokio::time::timeout(limit, client::read_all(answer, MAX_ERROR_BYTES)).await.ok().flatten();
-    let refused = body.and_then(|body| serde_json::from_slice::<Refused>(&body).ok());
-    match refused.map(|refused| refused.error) {
-        Some(Detail::Object { message } | Detail::Text(message)) if !message.is_empty() => {
-            format!("The model's provider refused the request: {}", presentable(&message))
-        }
-        _ => "The model's provider refused the request.".to_owned(),
-    }
+    reported::sentence(&body.unwrap_or_default())
 }
 
 impl Upstream {
     pub(super) fn poll_read(&mut self, context: &mut Context<'_>, transcript: &mut Transcript) -> Poll<()> {
         while transcript.end().is_none() && transcript.waiting_bytes() < MAX_BATCH_BYTES {
             match Pin::new(&mut self.answer).poll_frame(context) {
-                Poll::Pending if transcript.waiting_bytes() > 0 => return Poll::Ready(()),
-                Poll::Pending => return self.poll_alarm(context, transcript),
+                Poll::Pending => {
+                    transcript.pause();
+                    if transcript.waiting_bytes() > 0 {
+                        return Poll::Ready(());
+                    }
+                    return self.poll_alarm(context, transcript);
+                }
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Some(bytes) = frame.data_ref() {
                         self.read(bytes, transcript);
                     }
                 }
-                Poll::Ready(None) => ended(transcript),
+                Poll::Ready(None) => self.ended(transcript),
                 Poll::Ready(Some(Err(error))) => {
                     tracing::debug!(%error, "a provider's stream broke");
-                    ended(transcript);
+                    self.ended(transcript);
                 }
             }
         }
@@ -157,13 +164,40 @@ impl Upstream {
             return transcript.fail(Failure::Timeout);
         }
         let dialect = &mut self.dialect;
-        let read = self.reader.feed(bytes, |frame| {
-            if transcript.end().is_none() {
-                dialect.event(frame.data, transcript);
+        let is_sound = match &mut self.framing {
+            Framing::Events(reader) => reader.feed(bytes, |frame| dialect.event(&frame, transcript)).is_ok(),
+            Framing::Whole(whole) => {
+                whole.extend_from_slice(bytes);
+                whole.len() <= MAX_WHOLE_BYTES
             }
-        });
-        if read.is_err() {
+        };
+        if !is_sound {
             transcript.fail(Failure::Malformed);
+        }
+    }
+
+    /// The bytes ended. With a reason given, the answer was whole and only the figures may be missing.
+    fn ended(&mut self, transcript: &mut Transcript) {
+        let dialect = &mut self.dialect;
+        match &mut self.framing {
+            // Half an event is no event; a whole one may lack its blank line.
+            Framing::Events(reader) => reader.finish(|frame| {
+                if frame.data == DONE || serde_json::from_str::<IgnoredAny>(frame.data).is_ok() {
+                    dialect.event(&frame, transcript);
+                }
+            }),
+            Framing::Whole(whole) => {
+                let data = String::from_utf8_lossy(whole);
+                dialect.event(&Frame { name: "", data: data.trim() }, transcript);
+            }
+        }
+        if transcript.end().is_some() {
+            return;
+        }
+        if transcript.has_finish_reason() {
+            dialect.done(transcript);
+        } else {
+            transcript.fail(Failure::Cut);
         }
     }
 
@@ -182,15 +216,28 @@ impl Upstream {
 }
 
 impl Dialect {
-    fn event(&mut self, data: &str, transcript: &mut Transcript) {
-        match self {
-            Self::Openai(stream) => stream.event(data, transcript),
-            Self::Anthropic(stream) => stream.event(data, transcript),
+    /// Reads one event. What is no JSON of the dialect is malformed; an event named `error` is one, whatever it holds.
+    fn event(&mut self, frame: &Frame<'_>, transcript: &mut Transcript) {
+        if transcript.end().is_some() {
+            return;
+        }
+        if frame.name == "error" {
+            return transcript.fail(reported::failure(frame.data));
+        }
+        match frame.data.trim() {
+            "" | "null" => {}
+            DONE => self.done(transcript),
+            data => match self {
+                Self::Openai(stream) => stream.event(data, transcript),
+                Self::Anthropic(stream) => stream.event(data, transcript),
+            },
         }
     }
-}
 
-/// The bytes ended. With a reason given, the answer was whole and only the figures may be missing.
-fn ended(transcript: &mut Transcript) {
-    if transcript.has_finish_reason() { transcript.done() } else { transcript.fail(Failure::Cut) }
+    fn done(&mut self, transcript: &mut Transcript) {
+        match self {
+            Self::Openai(stream) => stream.done(transcript),
+            Self::Anthropic(stream) => stream.done(transcript),
+        }
+    }
 }

@@ -43,6 +43,8 @@ pub(crate) fn openai(head: &Parts, body: &[u8]) -> Checked {
             "top_p",
             "stop",
             "response_format",
+            "seed",
+            "parallel_tool_calls",
         ],
     )?;
     if value["stream_options"]["include_usage"] != true || !value["max_tokens"].is_u64() {
@@ -77,6 +79,7 @@ pub(crate) fn anthropic(head: &Parts, body: &[u8]) -> Checked {
             "temperature",
             "top_p",
             "stop_sequences",
+            "top_k",
         ],
     )?;
     if !value["max_tokens"].is_u64() {

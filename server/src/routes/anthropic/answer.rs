@@ -13,6 +13,7 @@ use types::{Pool, ReservationId};
 use utoipa::ToSchema;
 
 use super::error;
+use super::order::InOrder;
 use crate::routes::sentences;
 use crate::routes::shared::Receipt;
 use crate::routes::stream::{Cut, Gathered, Wire, push_json};
@@ -39,9 +40,10 @@ pub(crate) struct Message<'a> {
     /// The model that answered.
     model: &'a str,
     content: Vec<Block<'a>>,
-    /// `end_turn`, `max_tokens`, `tool_use` or `refusal`.
+    /// `end_turn`, `max_tokens`, `stop_sequence`, `tool_use` or `refusal`.
     stop_reason: Option<&'static str>,
-    stop_sequence: Option<()>,
+    /// With `stop_sequence`: which one.
+    stop_sequence: Option<&'a str>,
     usage: Usage,
     /// What it cost.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,7 +88,8 @@ pub(crate) fn message<'a>(head: &'a Head, answer: &'a Gathered) -> Message<'a> {
     });
     Message {
         content: text.into_iter().chain(calls).collect(),
-        stop_reason: Some(stop_reason(&answer.finished.finish_reason)),
+        stop_reason: Some(stop_reason(&answer.finished)),
+        stop_sequence: answer.finished.stop_sequence.as_deref(),
         usage: answer.finished.usage.into(),
         x_freeside: Some(receipt(head, &answer.finished)),
         ..opening(head)
@@ -127,8 +130,9 @@ fn object(arguments: &str) -> Box<RawValue> {
     }
 }
 
-fn stop_reason(finish_reason: &str) -> &'static str {
-    match finish_reason {
+fn stop_reason(finished: &Finished) -> &'static str {
+    match finished.finish_reason.as_str() {
+        "stop" if finished.stop_sequence.is_some() => "stop_sequence",
         "length" => "max_tokens",
         "tool_calls" => "tool_use",
         "content_filter" => "refusal",
@@ -145,20 +149,20 @@ pub(crate) struct EventWriter {
     /// Blocks begun so far; the last of them is open when `open` says so.
     blocks: u32,
     open: Option<Open>,
-    /// Which block holds which of the engine's calls.
-    calls: HashMap<u32, u32>,
+    order: InOrder,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Open {
     Text,
-    Call,
+    /// Which of the engine's calls.
+    Call(u32),
 }
 
 impl EventWriter {
     pub(crate) fn new(head: Head, request_id: &Arc<str>) -> Self {
         let request_id = Arc::clone(request_id);
-        Self { head, request_id, begun: false, blocks: 0, open: None, calls: HashMap::new() }
+        Self { head, request_id, begun: false, blocks: 0, open: None, order: InOrder::default() }
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {
@@ -180,8 +184,7 @@ impl EventWriter {
         }
     }
 
-    /// Opens a block and returns its index.
-    fn open(&mut self, out: &mut Vec<u8>, kind: Open, block: &Block<'_>) -> u32 {
+    fn open(&mut self, out: &mut Vec<u8>, kind: Open, block: &Block<'_>) {
         self.close(out);
         let index = self.blocks;
         self.blocks += 1;
@@ -193,7 +196,32 @@ impl EventWriter {
         out.extend_from_slice(b",\"content_block\":");
         push_json(out, block);
         out.extend_from_slice(b"}\n\n");
-        index
+    }
+
+    /// Writes text or a piece of a call, which is in order.
+    fn write(&mut self, out: &mut Vec<u8>, piece: Piece) {
+        match piece {
+            Piece::Text(text) => {
+                if self.open != Some(Open::Text) {
+                    self.open(out, Open::Text, &Block::Text { text: "" });
+                }
+                delta(out, self.blocks - 1, b"\"text_delta\",\"text\":", &text);
+            }
+            Piece::ToolCall { index, id, name, arguments } => {
+                if self.open != Some(Open::Call(index)) {
+                    let (id, name) = (id.unwrap_or_default(), name.unwrap_or_default());
+                    let start = Block::ToolUse { id: &id, name: &name, input: object("") };
+                    self.open(out, Open::Call(index), &start);
+                }
+                if !arguments.is_empty() {
+                    delta(out, self.blocks - 1, b"\"input_json_delta\",\"partial_json\":", &arguments);
+                }
+            }
+            Piece::Done(finished) => self.finish(out, &finished),
+            Piece::Broken { code: _, message, usage: _, cost } => {
+                error::event(out, sentences::broken(&message, cost), &self.request_id);
+            }
+        }
     }
 
     fn finish(&mut self, out: &mut Vec<u8>, finished: &Finished) {
@@ -201,8 +229,10 @@ impl EventWriter {
         out.extend_from_slice(
             b"event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":",
         );
-        push_json(out, stop_reason(&finished.finish_reason));
-        out.extend_from_slice(b",\"stop_sequence\":null},\"usage\":");
+        push_json(out, stop_reason(finished));
+        out.extend_from_slice(b",\"stop_sequence\":");
+        push_json(out, &finished.stop_sequence);
+        out.extend_from_slice(b"},\"usage\":");
         push_json(out, &Usage::from(finished.usage));
         out.extend_from_slice(b",\"x_freeside\":");
         push_json(out, &receipt(&self.head, finished));
@@ -222,32 +252,12 @@ fn delta(out: &mut Vec<u8>, index: u32, kind: &[u8], text: &str) {
 impl Wire for EventWriter {
     fn piece(&mut self, out: &mut Vec<u8>, piece: Piece) {
         self.begin(out);
-        match piece {
-            Piece::Text(text) => {
-                if self.open != Some(Open::Text) {
-                    self.open(out, Open::Text, &Block::Text { text: "" });
-                }
-                delta(out, self.blocks - 1, b"\"text_delta\",\"text\":", &text);
-            }
-            Piece::ToolCall { index, id, name, arguments } => {
-                let block = if let Some(known) = self.calls.get(&index) {
-                    *known
-                } else {
-                    let (id, name) = (id.unwrap_or_default(), name.unwrap_or_default());
-                    let start = Block::ToolUse { id: &id, name: &name, input: object("") };
-                    let opened = self.open(out, Open::Call, &start);
-                    self.calls.insert(index, opened);
-                    opened
-                };
-                if !arguments.is_empty() {
-                    delta(out, block, b"\"input_json_delta\",\"partial_json\":", &arguments);
-                }
-            }
-            Piece::Done(finished) => self.finish(out, &finished),
-            Piece::Broken { code: _, message, usage: _, cost } => {
-                error::event(out, sentences::broken(&message, cost), &self.request_id);
-            }
+        let mut order = std::mem::take(&mut self.order);
+        if matches!(piece, Piece::Done(_) | Piece::Broken { .. }) {
+            order.finish(|piece| self.write(out, piece));
         }
+        order.take(piece, |piece| self.write(out, piece));
+        self.order = order;
     }
 
     fn cut(&mut self, out: &mut Vec<u8>, cut: Cut) {
@@ -273,6 +283,7 @@ mod tests {
             usage: types::s2s::Usage::new(3, 2),
             cost: MicroUsd(7),
             finish_reason: reason.to_owned(),
+            stop_sequence: None,
             note: Some("balance ended".to_owned()),
         }
     }

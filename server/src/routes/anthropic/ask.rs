@@ -2,12 +2,14 @@
 
 use domain::turn::Ask;
 use serde::Deserialize;
+use serde_json::value::RawValue;
+use types::s2s::Options;
 use utoipa::ToSchema;
 
 use super::{content, tools};
 use crate::routes::exchange::Asked;
 use crate::routes::fault::Fault;
-use crate::routes::fields::{self, Field};
+use crate::routes::fields::{self, Field, Shape};
 
 /// Anthropic's request. Fields that are not listed are ignored.
 #[derive(Deserialize, ToSchema)]
@@ -52,6 +54,14 @@ pub(crate) struct MessagesBody<'a> {
     #[serde(borrow)]
     #[schema(value_type = Option<f64>, minimum = 0, maximum = 1)]
     top_p: Field<'a>,
+    /// Passed to providers of Anthropic's dialect.
+    #[serde(borrow)]
+    #[schema(value_type = Option<u32>)]
+    top_k: Field<'a>,
+    /// How much a model thinks; passed to providers of Anthropic's dialect.
+    #[serde(borrow)]
+    #[schema(value_type = Option<Object>)]
+    thinking: Field<'a>,
 }
 
 /// What the caller wants, and in which form.
@@ -72,6 +82,18 @@ pub(crate) fn wish(body: &MessagesBody<'_>, asked: &Asked, clamp: bool) -> Resul
     let stream = fields::flag("stream", body.stream)?;
     let tools = body.tools.map(tools::translate).transpose()?.flatten();
     let tool_choice = body.tool_choice.map(tools::choice).transpose()?;
+    let one_at_a_time = body.tool_choice.map(tools::is_one_at_a_time).transpose()?.unwrap_or(false);
+    let mut options = Options {
+        anthropic: fields::passed(&[
+            ("top_k", body.top_k, Shape::Number),
+            ("thinking", body.thinking, Shape::Object),
+        ])?,
+        ..Options::default()
+    };
+    if one_at_a_time && tools.is_some() {
+        let never = RawValue::from_string("false".to_owned()).expect("JSON");
+        options.openai.insert("parallel_tool_calls".to_owned(), never);
+    }
     let ask = Ask {
         request_id: asked.id.to_string(),
         model,
@@ -85,6 +107,7 @@ pub(crate) fn wish(body: &MessagesBody<'_>, asked: &Asked, clamp: bool) -> Resul
         stop: fields::stop("stop_sequences", body.stop_sequences)?,
         response_format: None,
         whole: !stream,
+        options,
         clamp,
         prompt: String::new(),
         messages: Vec::new(),
@@ -120,7 +143,7 @@ mod tests {
             "system": [{"type": "text", "text": "Be kind.", "cache_control": {"type": "ephemeral"}}, {"type": "text", "text": "Be brief."}],
             "stop_sequences": ["END"], "temperature": 0.5,
             "tools": [{"name": "get_weather", "description": "d", "input_schema": {"type": "object"}}],
-            "tool_choice": {"type": "any"},
+            "tool_choice": {"type": "any", "disable_parallel_tool_use": true}, "thinking": {"type": "adaptive"},
             "messages": [
                 {"role": "user", "content": "Weather?"},
                 {"role": "assistant", "content": [
@@ -139,6 +162,9 @@ mod tests {
         assert_eq!((ask.max_tokens, ask.prompt.as_str()), (Some(50), "And this?"));
         assert_eq!(ask.stop.expect("there").get(), "[\"END\"]");
         assert_eq!(ask.tool_choice.expect("there").get(), "\"required\"");
+        let options = serde_json::to_value(&ask.options).expect("serialises");
+        let anthropic = json!({"top_k": 5, "thinking": {"type": "adaptive"}});
+        assert_eq!(options, json!({"openai": {"parallel_tool_calls": false}, "anthropic": anthropic}));
         let tools: Value = serde_json::from_str(ask.tools.expect("there").get()).expect("JSON");
         let function = json!({"name": "get_weather", "description": "d", "parameters": {"type": "object"}});
         assert_eq!(tools, json!([{"type": "function", "function": function}]));
@@ -146,7 +172,9 @@ mod tests {
         assert_eq!(
             messages,
             json!([
-                {"role": "system", "content": "Be kind.\n\nBe brief."},
+                {"role": "system", "content": [
+                    {"type": "text", "text": "Be kind.", "cache_control": {"type": "ephemeral"}},
+                    {"type": "text", "text": "Be brief."}]},
                 {"role": "user", "content": "Weather?"},
                 {"role": "assistant", "content": "Let me look.", "tool_calls": [
                     {"id": "toolu_1", "type": "function", "function": {"name": "get_weather", "arguments": "{\"city\":\"Paris\"}"}}]},
@@ -186,5 +214,18 @@ mod tests {
         );
         assert_eq!(param(&with("tools", json!([{"name": "w"}]))), "tools[0].input_schema");
         assert_eq!(param(&with("tool_choice", json!({"type": "perhaps"}))), "tool_choice");
+        assert_eq!(param(&with("thinking", json!("much"))), "thinking");
+        assert_eq!(param(&with("top_k", json!("5"))), "top_k");
+        let choice = json!({"type": "auto", "disable_parallel_tool_use": 1});
+        assert_eq!(param(&with("tool_choice", choice)), "tool_choice.disable_parallel_tool_use");
+        let marked = json!({"type": "text", "text": "x", "cache_control": true});
+        assert_eq!(param(&block(marked)), "messages[0].content[0].cache_control");
+        let picture = |source: Value| json!({"type": "image", "source": source});
+        let private = picture(json!({"type": "url", "url": "https://10.0.0.1/x.png"}));
+        assert_eq!(param(&block(private.clone())), "messages[0].content[0].source.url");
+        let result = json!({"type": "tool_result", "tool_use_id": "t", "content": [private]});
+        assert_eq!(param(&block(result)), "messages[0].content[0].content[0].source.url");
+        let page = picture(json!({"type": "base64", "media_type": "text/html", "data": "AAAA"}));
+        assert_eq!(param(&block(page)), "messages[0].content[0].source.data");
     }
 }

@@ -40,6 +40,8 @@ struct Block<'a> {
     content: Field<'a>,
     #[serde(borrow)]
     is_error: Field<'a>,
+    #[serde(borrow)]
+    cache_control: Field<'a>,
 }
 
 #[derive(Deserialize)]
@@ -54,10 +56,18 @@ struct Source<'a> {
     url: Field<'a>,
 }
 
-/// OpenAI's part of a message.
+/// OpenAI's part of a message, with Anthropic's mark on it: only a provider of Anthropic's dialect is given that.
+#[derive(Serialize)]
+struct Part<'a> {
+    #[serde(flatten)]
+    said: Said,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Field<'a>,
+}
+
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Part {
+enum Said {
     Text { text: String },
     ImageUrl { image_url: ImageUrl },
 }
@@ -68,11 +78,13 @@ struct ImageUrl {
 }
 
 #[derive(Serialize)]
-struct ToolCall {
+struct ToolCall<'a> {
     id: String,
     #[serde(rename = "type")]
     kind: &'static str,
     function: Function,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Field<'a>,
 }
 
 #[derive(Serialize)]
@@ -89,10 +101,7 @@ pub(super) fn translate(system: Field<'_>, raw: &RawValue) -> Result<Conversatio
     }
     let mut messages = Vec::with_capacity(turns.len() + 1);
     if let Some(system) = system {
-        let text = texts("system", system)?;
-        if !text.is_empty() {
-            messages.push(message("system", Some(raw_text(&text))));
-        }
+        messages.extend(system_message(system)?);
     }
     let mut prompt = String::new();
     for (index, raw) in turns.into_iter().enumerate() {
@@ -123,9 +132,11 @@ fn user(at: &str, raw: &RawValue, messages: &mut Vec<Message>) -> Result<String,
     for (at, block) in blocks(at, raw)? {
         match block.kind.map(RawValue::get) {
             Some("\"text\"") => {
-                let text = text_of(&at, &block)?;
-                prompt.push_str(&text);
-                parts.push(Part::Text { text });
+                let part = text_part(&at, &block)?;
+                if let Said::Text { text } = &part.said {
+                    prompt.push_str(text);
+                }
+                parts.push(part);
             }
             Some("\"image\"") => parts.push(image(&at, &block)?),
             Some("\"tool_result\"") => messages.push(tool_result(&at, &block, &mut parts)?),
@@ -134,13 +145,9 @@ fn user(at: &str, raw: &RawValue, messages: &mut Vec<Message>) -> Result<String,
             }
         }
     }
-    let content = match parts.as_slice() {
-        [] => return Ok(prompt),
-        // Plain text stays a string: every server of OpenAI's dialect takes that, not every one takes parts.
-        [Part::Text { text }] => raw_text(text),
-        parts => to_raw_value(parts).expect("our wire shapes serialise into memory"),
-    };
-    messages.push(message("user", Some(content)));
+    if !parts.is_empty() {
+        messages.push(message("user", Some(content_of(&parts))));
+    }
     Ok(prompt)
 }
 
@@ -167,17 +174,18 @@ fn assistant(at: &str, raw: &RawValue, messages: &mut Vec<Message>) -> Result<()
     Ok(())
 }
 
-fn tool_use(at: &str, block: &Block<'_>) -> Result<ToolCall, Fault> {
+fn tool_use<'a>(at: &str, block: &Block<'a>) -> Result<ToolCall<'a>, Fault> {
     let arguments = match block.input {
         Some(input) if input.get().starts_with('{') => input.get().to_owned(),
         _ => return Err(Fault::field(format!("{at}.input"), "This has to be an object.")),
     };
     let function = Function { name: required(at, "name", block.name)?, arguments };
-    Ok(ToolCall { id: required(at, "id", block.id)?, kind: "function", function })
+    let cache_control = cache_control(at, block.cache_control)?;
+    Ok(ToolCall { id: required(at, "id", block.id)?, kind: "function", function, cache_control })
 }
 
 /// The result as a message; pictures in it go to the user's parts, since a result holds only text over there.
-fn tool_result(at: &str, block: &Block<'_>, parts: &mut Vec<Part>) -> Result<Message, Fault> {
+fn tool_result<'a>(at: &str, block: &Block<'a>, parts: &mut Vec<Part<'a>>) -> Result<Message, Fault> {
     let id = required(at, "tool_use_id", block.tool_use_id)?;
     let mut text = String::new();
     // There is no flag for it in OpenAI's shape; the model has to read it.
@@ -199,10 +207,12 @@ fn tool_result(at: &str, block: &Block<'_>, parts: &mut Vec<Part>) -> Result<Mes
             }
         }
     }
-    Ok(Message { tool_call_id: Some(id), ..message("tool", Some(raw_text(&text))) })
+    let cache_control = cache_control(at, block.cache_control)?;
+    let content = content_of(&[Part { said: Said::Text { text }, cache_control }]);
+    Ok(Message { tool_call_id: Some(id), ..message("tool", Some(content)) })
 }
 
-fn image(at: &str, block: &Block<'_>) -> Result<Part, Fault> {
+fn image<'a>(at: &str, block: &Block<'a>) -> Result<Part<'a>, Fault> {
     let wrong = || {
         Fault::field(
             format!("{at}.source"),
@@ -213,27 +223,63 @@ fn image(at: &str, block: &Block<'_>) -> Result<Part, Fault> {
     let source: Source<'_> = serde_json::from_str(source.get()).map_err(|_| wrong())?;
     let text =
         |raw: Field<'_>| raw.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok()).ok_or_else(wrong);
-    let url = match source.kind.map(RawValue::get) {
-        Some("\"base64\"") => format!("data:{};base64,{}", text(source.media_type)?, text(source.data)?),
-        Some("\"url\"") => text(source.url)?,
+    let (url, member) = match source.kind.map(RawValue::get) {
+        Some("\"base64\"") => {
+            (format!("data:{};base64,{}", text(source.media_type)?, text(source.data)?), "data")
+        }
+        Some("\"url\"") => (text(source.url)?, "url"),
         _ => return Err(wrong()),
     };
-    Ok(Part::ImageUrl { image_url: ImageUrl { url } })
+    fields::image_url(&format!("{at}.source.{member}"), &url)?;
+    let cache_control = cache_control(at, block.cache_control)?;
+    Ok(Part { said: Said::ImageUrl { image_url: ImageUrl { url } }, cache_control })
 }
 
-/// A string, or text blocks joined by a blank line.
-fn texts(at: &str, raw: &RawValue) -> Result<String, Fault> {
+/// The system's text: a string, or text blocks joined by a blank line, which stay apart where one is marked.
+fn system_message(raw: &RawValue) -> Result<Option<Message>, Fault> {
+    let mut parts = Vec::new();
     if raw.get().starts_with('"') {
-        return fields::text(at, raw);
-    }
-    let mut texts = Vec::new();
-    for (at, block) in blocks(at, raw)? {
-        if block.kind.map(RawValue::get) != Some("\"text\"") {
-            return Err(Fault::field(format!("{at}.type"), "This has to be text."));
+        parts.push(Part { said: Said::Text { text: fields::text("system", raw)? }, cache_control: None });
+    } else {
+        for (at, block) in blocks("system", raw)? {
+            if block.kind.map(RawValue::get) != Some("\"text\"") {
+                return Err(Fault::field(format!("{at}.type"), "This has to be text."));
+            }
+            parts.push(text_part(&at, &block)?);
         }
-        texts.push(text_of(&at, &block)?);
     }
-    Ok(texts.join("\n\n"))
+    let texts: Vec<&str> = parts
+        .iter()
+        .filter_map(|part| match &part.said {
+            Said::Text { text } => Some(text.as_str()),
+            Said::ImageUrl { .. } => None,
+        })
+        .collect();
+    let text = texts.join("\n\n");
+    let is_marked = parts.iter().any(|part| part.cache_control.is_some());
+    let content = if is_marked { content_of(&parts) } else { raw_text(&text) };
+    Ok((!text.is_empty()).then(|| message("system", Some(content))))
+}
+
+/// Plain text stays a string: every server of OpenAI's dialect takes that, not every one takes parts.
+fn content_of(parts: &[Part<'_>]) -> Box<RawValue> {
+    match parts {
+        [Part { said: Said::Text { text }, cache_control: None }] => raw_text(text),
+        parts => to_raw_value(parts).expect("our wire shapes serialise into memory"),
+    }
+}
+
+fn text_part<'a>(at: &str, block: &Block<'a>) -> Result<Part<'a>, Fault> {
+    let cache_control = cache_control(at, block.cache_control)?;
+    Ok(Part { said: Said::Text { text: text_of(at, block)? }, cache_control })
+}
+
+/// Where the prompt may be cached up to; the provider judges what it holds.
+pub(super) fn cache_control<'a>(at: &str, raw: Field<'a>) -> Result<Field<'a>, Fault> {
+    if raw.is_some_and(|raw| !raw.get().starts_with('{')) {
+        return Err(Fault::field(format!("{at}.cache_control"), "This has to be an object."));
+    }
+    Ok(raw)
 }
 
 fn blocks<'a>(at: &str, raw: &'a RawValue) -> Result<Vec<(String, Block<'a>)>, Fault> {
@@ -283,14 +329,14 @@ mod tests {
     fn a_failed_tool_says_so_and_its_picture_is_kept() {
         let turns = raw(
             &json!([{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "is_error": true,
-            "content": [{"type": "text", "text": "no"}, {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}]}]}]),
+            "content": [{"type": "text", "text": "no"}, {"type": "image", "source": {"type": "url", "url": "https://x.example/y.png"}}]}]}]),
         );
         let conversation = translate(None, &turns).expect("sound");
         let messages = serde_json::to_value(&conversation.messages).expect("serialises");
         assert_eq!(
             messages,
             json!([{"role": "tool", "tool_call_id": "t", "content": "Error: no"},
-                   {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x/y.png"}}]}])
+                   {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x.example/y.png"}}]}])
         );
         assert_eq!(conversation.prompt, "");
     }

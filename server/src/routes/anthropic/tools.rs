@@ -17,6 +17,8 @@ struct Tool<'a> {
     description: Field<'a>,
     #[serde(borrow)]
     input_schema: Field<'a>,
+    #[serde(borrow)]
+    cache_control: Field<'a>,
 }
 
 #[derive(Deserialize)]
@@ -25,6 +27,8 @@ struct Choice<'a> {
     kind: Field<'a>,
     #[serde(borrow)]
     name: Field<'a>,
+    #[serde(borrow)]
+    disable_parallel_tool_use: Field<'a>,
 }
 
 #[derive(Serialize)]
@@ -32,6 +36,9 @@ struct OpenAiTool<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     function: Function<'a>,
+    /// For a provider of this dialect; one of OpenAI's is not given it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Field<'a>,
 }
 
 #[derive(Serialize)]
@@ -62,7 +69,8 @@ pub(super) fn translate(raw: &RawValue) -> Result<Option<Box<RawValue>>, Fault> 
             return Err(Fault::field(at("input_schema"), "A tool needs a JSON schema here."));
         }
         let function = Function { name, description: string(tool.description), parameters: schema };
-        tools.push(OpenAiTool { kind: "function", function });
+        let cache_control = super::content::cache_control(&format!("tools[{index}]"), tool.cache_control)?;
+        tools.push(OpenAiTool { kind: "function", function, cache_control });
     }
     Ok((!tools.is_empty()).then(|| raw_of(&tools)))
 }
@@ -79,10 +87,19 @@ pub(super) fn choice(raw: &RawValue) -> Result<Box<RawValue>, Fault> {
         (Some("\"none\""), _) => Ok(raw_of("none")),
         (Some("\"tool\""), Some(name)) => {
             let function = Function { name, description: None, parameters: None };
-            Ok(raw_of(&OpenAiTool { kind: "function", function }))
+            Ok(raw_of(&OpenAiTool { kind: "function", function, cache_control: None }))
         }
         _ => Err(wrong()),
     }
+}
+
+/// Whether the choice allows one call at a time only.
+pub(super) fn is_one_at_a_time(raw: &RawValue) -> Result<bool, Fault> {
+    let choice = serde_json::from_str::<Choice<'_>>(raw.get()).ok();
+    fields::flag(
+        "tool_choice.disable_parallel_tool_use",
+        choice.and_then(|choice| choice.disable_parallel_tool_use),
+    )
 }
 
 fn string(raw: Field<'_>) -> Field<'_> {

@@ -64,6 +64,9 @@ struct End<'a> {
     personality_id: &'a str,
     /// `stop`, `length`, `tool_calls` or `content_filter`.
     finish_reason: &'a str,
+    /// Which of the caller's stop sequences ended it, where the provider says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_sequence: Option<&'a str>,
     /// Why it ended early, when that is ours to say.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'a str>,
@@ -120,6 +123,7 @@ fn end<'a>(head: &'a Head, finished: &'a Finished) -> End<'a> {
         pool: head.pool,
         personality_id: &head.personality_id,
         finish_reason: &finished.finish_reason,
+        stop_sequence: finished.stop_sequence.as_deref(),
         note: finished.note.as_deref(),
         reservation_id: head.reservation_id,
         request_id: &head.request_id,
@@ -195,7 +199,13 @@ mod tests {
     }
 
     fn finished() -> Finished {
-        Finished { usage: Usage::new(3, 2), cost: MicroUsd(7), finish_reason: "stop".to_owned(), note: None }
+        Finished {
+            usage: Usage::new(3, 2),
+            cost: MicroUsd(7),
+            finish_reason: "stop".to_owned(),
+            stop_sequence: None,
+            note: None,
+        }
     }
 
     fn last_word() -> Value {

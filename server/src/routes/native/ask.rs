@@ -2,13 +2,14 @@
 
 use domain::turn::Ask;
 use serde::Deserialize;
+use types::s2s::Options;
 use utoipa::ToSchema;
 
 use super::Form;
 use crate::routes::conversation;
 use crate::routes::exchange::Asked;
 use crate::routes::fault::Fault;
-use crate::routes::fields::{self, Field};
+use crate::routes::fields::{self, Field, Shape};
 
 /// The tier's default pool.
 const DEFAULT_MODEL: &str = "native";
@@ -62,6 +63,34 @@ pub(crate) struct InferenceBody<'a> {
     #[serde(borrow)]
     #[schema(value_type = Option<Object>)]
     response_format: Field<'a>,
+    /// `false`: one tool call at a time.
+    #[serde(borrow)]
+    #[schema(value_type = Option<bool>)]
+    parallel_tool_calls: Field<'a>,
+    /// How much a reasoning model thinks; passed to providers of OpenAI's dialect.
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>, example = "low")]
+    reasoning_effort: Field<'a>,
+    /// How much a model says; passed to providers of OpenAI's dialect.
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>, example = "low")]
+    verbosity: Field<'a>,
+    /// Passed to providers of OpenAI's dialect.
+    #[serde(borrow)]
+    #[schema(value_type = Option<i64>)]
+    seed: Field<'a>,
+    /// Passed to providers of OpenAI's dialect.
+    #[serde(borrow)]
+    #[schema(value_type = Option<f64>)]
+    frequency_penalty: Field<'a>,
+    /// Passed to providers of OpenAI's dialect.
+    #[serde(borrow)]
+    #[schema(value_type = Option<f64>)]
+    presence_penalty: Field<'a>,
+    /// Passed to providers of OpenAI's dialect.
+    #[serde(borrow)]
+    #[schema(value_type = Option<Object>)]
+    logit_bias: Field<'a>,
 }
 
 /// A call of an agent: `{prompt, model?}` or `{agent, messages, modelAlias?}`.
@@ -109,10 +138,14 @@ pub(crate) fn inference(body: &InferenceBody<'_>, asked: &Asked, clamp: bool) ->
     let model = fields::model(body.model)?.unwrap_or_else(|| DEFAULT_MODEL.to_owned());
     let form = form(body.stream)?;
     let plain = plain(asked, model, clamp);
+    let tools = fields::tools(body.tools)?;
+    let tool_choice = fields::tool_choice(body.tool_choice)?;
     let ask = Ask {
         max_tokens: fields::completion_tokens("max_tokens", body.max_tokens)?,
-        tools: fields::tools(body.tools)?,
-        tool_choice: fields::tool_choice(body.tool_choice)?,
+        options: options(body, tools.is_some())?,
+        // A choice among no tools is an error at some providers and meaningless at all.
+        tool_choice: tool_choice.filter(|_| tools.is_some()),
+        tools,
         temperature: fields::number("temperature", body.temperature, 0..=2)?,
         top_p: fields::number("top_p", body.top_p, 0..=1)?,
         stop: fields::stop("stop", body.stop)?,
@@ -120,6 +153,21 @@ pub(crate) fn inference(body: &InferenceBody<'_>, asked: &Asked, clamp: bool) ->
         ..plain
     };
     Ok(Wish { ask: said(ask, body.prompt, body.messages)?, form })
+}
+
+/// The parameters that pass to a provider of OpenAI's dialect.
+fn options(body: &InferenceBody<'_>, has_tools: bool) -> Result<Options, Fault> {
+    let openai = fields::passed(&[
+        // Without tools it is an error at the vendor and means nothing.
+        ("parallel_tool_calls", body.parallel_tool_calls.filter(|_| has_tools), Shape::Flag),
+        ("reasoning_effort", body.reasoning_effort, Shape::Text),
+        ("verbosity", body.verbosity, Shape::Text),
+        ("seed", body.seed, Shape::Number),
+        ("frequency_penalty", body.frequency_penalty, Shape::Number),
+        ("presence_penalty", body.presence_penalty, Shape::Number),
+        ("logit_bias", body.logit_bias, Shape::Object),
+    ])?;
+    Ok(Options { openai, ..Options::default() })
 }
 
 /// Judges the body of `POST /api/agents/invoke`.
@@ -164,6 +212,7 @@ fn plain(asked: &Asked, model: String, clamp: bool) -> Ask {
         stop: None,
         response_format: None,
         whole: false, // the door knows the form
+        options: Options::default(),
         clamp,
     }
 }

@@ -239,7 +239,13 @@ mod tests {
     }
 
     fn finished(reason: &str) -> Finished {
-        Finished { usage: Usage::new(3, 2), cost: MicroUsd(7), finish_reason: reason.to_owned(), note: None }
+        Finished {
+            usage: Usage::new(3, 2),
+            cost: MicroUsd(7),
+            finish_reason: reason.to_owned(),
+            stop_sequence: None,
+            note: None,
+        }
     }
 
     fn events(include_usage: bool, pieces: Vec<Piece>) -> Vec<String> {

@@ -2,12 +2,13 @@
 
 use domain::turn::Ask;
 use serde::Deserialize;
+use types::s2s::Options;
 use utoipa::ToSchema;
 
 use crate::routes::conversation;
 use crate::routes::exchange::Asked;
 use crate::routes::fault::Fault;
-use crate::routes::fields::{self, Field};
+use crate::routes::fields::{self, Field, Shape};
 
 /// OpenAI's request. Fields that are not listed are ignored.
 #[derive(Deserialize, ToSchema)]
@@ -68,6 +69,34 @@ pub(crate) struct ChatBody<'a> {
     #[serde(borrow)]
     #[schema(value_type = Option<Object>)]
     response_format: Field<'a>,
+    /// `false`: one tool call at a time.
+    #[serde(borrow)]
+    #[schema(value_type = Option<bool>)]
+    parallel_tool_calls: Field<'a>,
+    /// How much a reasoning model thinks; passed to providers of OpenAI's dialect.
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>, example = "low")]
+    reasoning_effort: Field<'a>,
+    /// How much a model says; passed to providers of OpenAI's dialect.
+    #[serde(borrow)]
+    #[schema(value_type = Option<String>, example = "low")]
+    verbosity: Field<'a>,
+    /// Passed to providers of OpenAI's dialect.
+    #[serde(borrow)]
+    #[schema(value_type = Option<i64>)]
+    seed: Field<'a>,
+    /// Passed to providers of OpenAI's dialect.
+    #[serde(borrow)]
+    #[schema(value_type = Option<f64>)]
+    frequency_penalty: Field<'a>,
+    /// Passed to providers of OpenAI's dialect.
+    #[serde(borrow)]
+    #[schema(value_type = Option<f64>)]
+    presence_penalty: Field<'a>,
+    /// Passed to providers of OpenAI's dialect.
+    #[serde(borrow)]
+    #[schema(value_type = Option<Object>)]
+    logit_bias: Field<'a>,
 }
 
 #[derive(Deserialize)]
@@ -99,13 +128,17 @@ pub(crate) fn wish(body: &ChatBody<'_>, asked: &Asked, clamp: bool) -> Result<Wi
     let stream = fields::flag("stream", body.stream)?;
     let older = fields::completion_tokens("max_tokens", body.max_tokens)?;
     let newer = fields::completion_tokens("max_completion_tokens", body.max_completion_tokens)?;
+    let tools = fields::tools(body.tools)?;
+    let tool_choice = fields::tool_choice(body.tool_choice)?;
     let ask = Ask {
         request_id: asked.id.to_string(),
         model,
         pool: None,
         max_tokens: newer.or(older),
-        tools: fields::tools(body.tools)?,
-        tool_choice: fields::tool_choice(body.tool_choice)?,
+        options: options(body, tools.is_some())?,
+        // A choice among no tools is an error at some providers and meaningless at all.
+        tool_choice: tool_choice.filter(|_| tools.is_some()),
+        tools,
         temperature: fields::number("temperature", body.temperature, 0..=2)?,
         top_p: fields::number("top_p", body.top_p, 0..=1)?,
         stop: fields::stop("stop", body.stop)?,
@@ -119,6 +152,21 @@ pub(crate) fn wish(body: &ChatBody<'_>, asked: &Asked, clamp: bool) -> Result<Wi
     let conversation = conversation::read(messages)?;
     let ask = Ask { prompt: conversation.prompt, messages: conversation.messages, ..ask };
     Ok(Wish { ask, stream, include_usage })
+}
+
+/// The parameters that pass to a provider of OpenAI's dialect.
+fn options(body: &ChatBody<'_>, has_tools: bool) -> Result<Options, Fault> {
+    let openai = fields::passed(&[
+        // Without tools it is an error at the vendor and means nothing.
+        ("parallel_tool_calls", body.parallel_tool_calls.filter(|_| has_tools), Shape::Flag),
+        ("reasoning_effort", body.reasoning_effort, Shape::Text),
+        ("verbosity", body.verbosity, Shape::Text),
+        ("seed", body.seed, Shape::Number),
+        ("frequency_penalty", body.frequency_penalty, Shape::Number),
+        ("presence_penalty", body.presence_penalty, Shape::Number),
+        ("logit_bias", body.logit_bias, Shape::Object),
+    ])?;
+    Ok(Options { openai, ..Options::default() })
 }
 
 fn include_usage(raw: Field<'_>) -> Result<bool, Fault> {

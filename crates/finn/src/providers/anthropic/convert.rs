@@ -2,15 +2,20 @@
 //!
 //! System and developer messages become `system`; tool results become blocks of a user message; neighbours of one role
 //! are joined, because the roles must take turns. `temperature` above 1 becomes 1, and `top_p` is left out beside a
-//! temperature (the newer models refuse both). What cannot be said at all (`response_format` other than text, audio,
-//! files) is an error with a sentence, never silently dropped.
+//! temperature (the newer models refuse both). `parallel_tool_calls: false` has its counterpart beside the choice of tools.
+//! What cannot be said at all (`response_format` other than text, audio, files) is an error with a sentence, never
+//! silently dropped. The dialect's own parameters pass unchanged, `cache_control` on parts, calls and tools among them.
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use types::s2s::Message;
 
 use super::Call;
 
 type Said = String;
+
+/// Where the prompt may be cached up to: a member of blocks and tools.
+const CACHE_CONTROL: &str = "cache_control";
 
 /// The request's body, or what cannot be said.
 pub(super) fn body(call: Call<'_>) -> Result<Value, Said> {
@@ -21,16 +26,19 @@ pub(super) fn body(call: Call<'_>) -> Result<Value, Said> {
     body.insert("stream".into(), true.into());
     let (system, messages) = match &request.messages {
         Some(messages) => conversation(messages)?,
-        None => (String::new(), vec![json!({"role": "user", "content": request.prompt})]),
+        None => (Vec::new(), vec![json!({"role": "user", "content": request.prompt})]),
     };
-    if !system.is_empty() {
+    if system.iter().any(|block| block.get(CACHE_CONTROL).is_some()) {
         body.insert("system".into(), system.into());
+    } else if !system.is_empty() {
+        let texts: Vec<&str> = system.iter().filter_map(|block| block["text"].as_str()).collect();
+        body.insert("system".into(), texts.join("\n\n").into());
     }
     if messages.is_empty() {
         return Err("At least one user message is needed.".into());
     }
     body.insert("messages".into(), messages.into());
-    let read = |raw: &Option<Box<serde_json::value::RawValue>>| -> Result<Option<Value>, Said> {
+    let read = |raw: &Option<Box<RawValue>>| -> Result<Option<Value>, Said> {
         let value = raw.as_ref().map(|raw| serde_json::from_str::<Value>(raw.get())).transpose();
         value
             .map(|value| value.filter(|value| !value.is_null()))
@@ -56,22 +64,51 @@ pub(super) fn body(call: Call<'_>) -> Result<Value, Said> {
         let tools = tools.iter().map(tool).collect::<Result<Vec<_>, _>>()?;
         if !tools.is_empty() {
             body.insert("tools".into(), tools.into());
-            if let Some(choice) = read(&request.tool_choice)? {
-                body.insert("tool_choice".into(), tool_choice(&choice)?);
+            let choice = read(&request.tool_choice)?.map(|choice| tool_choice(&choice)).transpose()?;
+            if let Some(choice) = one_at_a_time(call, choice) {
+                body.insert("tool_choice".into(), choice);
             }
         }
+    }
+    for (name, value) in &request.options.anthropic {
+        body.insert(name.clone(), read_json(value)?);
     }
     Ok(body.into())
 }
 
-fn conversation(messages: &[Message]) -> Result<(String, Vec<Value>), Said> {
-    let mut system: Vec<String> = Vec::new();
+fn read_json(raw: &RawValue) -> Result<Value, Said> {
+    serde_json::from_str(raw.get()).map_err(|_| "It is nested too deeply.".into())
+}
+
+/// The choice of tools with the counterpart of `parallel_tool_calls: false`, which is a member of it here.
+fn one_at_a_time(call: Call<'_>, choice: Option<Value>) -> Option<Value> {
+    let parallel = call.request.options.openai.get("parallel_tool_calls").map(|value| value.get());
+    if parallel != Some("false") {
+        return choice;
+    }
+    let mut choice = choice.unwrap_or_else(|| json!({"type": "auto"}));
+    if choice["type"] != "none" {
+        choice["disable_parallel_tool_use"] = true.into();
+    }
+    Some(choice)
+}
+
+/// Copies the mark behind which the provider may cache the prompt.
+fn cached(from: &Value, mut to: Value) -> Value {
+    if let Some(mark) = from.get(CACHE_CONTROL).filter(|mark| mark.is_object()) {
+        to[CACHE_CONTROL] = mark.clone();
+    }
+    to
+}
+
+fn conversation(messages: &[Message]) -> Result<(Vec<Value>, Vec<Value>), Said> {
+    let mut system: Vec<Value> = Vec::new();
     let mut turns: Vec<(&'static str, Vec<Value>)> = Vec::new();
     for message in messages {
         let (role, blocks) = match message.role.as_str() {
             "system" | "developer" => {
                 let texts = blocks(message)?;
-                system.extend(texts.iter().filter_map(|block| block["text"].as_str()).map(str::to_owned));
+                system.extend(texts.into_iter().filter(|block| block["type"] == "text"));
                 continue;
             }
             "user" => ("user", blocks(message)?),
@@ -90,7 +127,7 @@ fn conversation(messages: &[Message]) -> Result<(String, Vec<Value>), Said> {
     }
     let turns = turns.into_iter().filter(|(_, blocks)| !blocks.is_empty());
     let messages = turns.map(|(role, blocks)| json!({"role": role, "content": blocks})).collect();
-    Ok((system.join("\n\n"), messages))
+    Ok((system, messages))
 }
 
 /// A message's content as blocks; empty texts are left out, because the API refuses them.
@@ -106,12 +143,13 @@ fn blocks(message: &Message) -> Result<Vec<Value>, Said> {
 }
 
 fn part(part: &Value) -> Result<Value, Said> {
-    match (part["type"].as_str(), part["text"].as_str()) {
+    let block = match (part["type"].as_str(), part["text"].as_str()) {
         (Some("text" | "input_text"), Some(text)) => Ok(json!({"type": "text", "text": text})),
         (Some("refusal"), _) => Ok(json!({"type": "text", "text": part["refusal"]})),
         (Some("image_url"), _) => image(part["image_url"]["url"].as_str().unwrap_or("")),
         _ => Err("This model reads parts of type `text` and `image_url` only.".into()),
-    }
+    };
+    block.map(|block| cached(part, block))
 }
 
 fn image(url: &str) -> Result<Value, Said> {
@@ -135,18 +173,33 @@ fn tool_uses(message: &Message) -> Result<Vec<Value>, Said> {
     calls
         .iter()
         .map(|call| {
-            let arguments = call["function"]["arguments"].as_str().unwrap_or("");
-            let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
-            let input: Value =
-                serde_json::from_str(arguments).map_err(|_| "A tool call's `arguments` are not JSON.")?;
-            Ok(json!({"type":"tool_use","id":call["id"],"name":call["function"]["name"],"input":input}))
+            let input = match &call["function"]["arguments"] {
+                Value::Object(input) => Some(Value::Object(input.clone())),
+                Value::String(text) if !text.trim().is_empty() => serde_json::from_str(text).ok(),
+                Value::String(_) | Value::Null => Some(json!({})),
+                _ => None,
+            };
+            let input = input
+                .filter(Value::is_object)
+                .ok_or("A tool call's `function.arguments` are no JSON object.")?;
+            let block =
+                json!({"type":"tool_use","id":call["id"],"name":call["function"]["name"],"input":input});
+            Ok(cached(call, block))
         })
         .collect()
 }
 
 fn tool_result(message: &Message) -> Result<Value, Said> {
     let id = message.tool_call_id.as_deref().ok_or("A tool message needs `tool_call_id`.")?;
-    Ok(json!({"type": "tool_result", "tool_use_id": id, "content": blocks(message)?}))
+    let mut content = blocks(message)?;
+    let mut result = json!({"type": "tool_result", "tool_use_id": id});
+    // The mark belongs to the result as a whole.
+    for block in &mut content {
+        result = cached(block, result);
+        block.as_object_mut().map(|block| block.remove(CACHE_CONTROL));
+    }
+    result["content"] = content.into();
+    Ok(result)
 }
 
 fn tool(tool: &Value) -> Result<Value, Said> {
@@ -160,7 +213,7 @@ fn tool(tool: &Value) -> Result<Value, Said> {
     if let Some(description) = function["description"].as_str() {
         out["description"] = description.into();
     }
-    Ok(out)
+    Ok(cached(tool, out))
 }
 
 fn tool_choice(choice: &Value) -> Result<Value, Said> {
@@ -217,6 +270,36 @@ mod tests {
     }
 
     #[test]
+    fn the_dialect_s_own_parameters_pass_and_the_other_s_have_their_counterparts() {
+        let mark = r#""cache_control":{"type":"ephemeral"}"#;
+        let body = convert(&format!(
+            r#"{{"prompt":"","messages":[
+                {{"role":"system","content":[{{"type":"text","text":"a"}},{{"type":"text","text":"b",{mark}}}]}},
+                {{"role":"user","content":[{{"type":"text","text":"c",{mark}}}]}},
+                {{"role":"assistant","tool_calls":[{{"id":"c1",{mark},"function":{{"name":"w","arguments":{{"a":1}}}}}}]}},
+                {{"role":"tool","tool_call_id":"c1","content":[{{"type":"text","text":"d",{mark}}}]}}],
+               "tools":[{{"type":"function",{mark},"function":{{"name":"w"}}}}],
+               "options":{{"openai":{{"parallel_tool_calls":false,"seed":1}},"anthropic":{{"top_k":5,"thinking":{{"type":"adaptive"}}}}}}}}"#
+        ))
+        .expect("everything has a counterpart");
+        let mark = json!({"type": "ephemeral"});
+        assert_eq!(
+            body["system"],
+            json!([{"type":"text","text":"a"},{"type":"text","text":"b","cache_control":mark}])
+        );
+        let messages = &body["messages"];
+        assert_eq!(messages[0]["content"][0]["cache_control"], mark);
+        let call = json!({"type":"tool_use","id":"c1","name":"w","input":{"a":1},"cache_control":mark});
+        assert_eq!(messages[1]["content"][0], call);
+        let result = json!({"type":"tool_result","tool_use_id":"c1","content":[{"type":"text","text":"d"}],"cache_control":mark});
+        assert_eq!(messages[2]["content"][0], result);
+        assert_eq!(body["tools"][0]["cache_control"], mark);
+        assert_eq!(body["tool_choice"], json!({"type":"auto","disable_parallel_tool_use":true}));
+        assert_eq!((&body["top_k"], &body["thinking"]["type"]), (&json!(5), &json!("adaptive")));
+        assert_eq!(body.get("seed"), None);
+    }
+
+    #[test]
     fn what_has_no_counterpart_is_said() {
         for request in [
             r#"{"prompt":"x","response_format":{"type":"json_object"}}"#,
@@ -225,6 +308,9 @@ mod tests {
             r#"{"prompt":"","messages":[{"role":"narrator","content":"x"}]}"#,
             r#"{"prompt":"","messages":[{"role":"tool","content":"x"}]}"#,
             r#"{"prompt":"","messages":[{"role":"system","content":"alone"}]}"#,
+            r#"{"prompt":"","messages":[{"role":"assistant","tool_calls":[{"function":{"arguments":"{\"a\":"}}]}]}"#,
+            r#"{"prompt":"","messages":[{"role":"assistant","tool_calls":[{"function":{"arguments":"[1]"}}]}]}"#,
+            r#"{"prompt":"","messages":[{"role":"assistant","tool_calls":[{"function":{"arguments":7}}]}]}"#,
         ] {
             assert!(convert(request).is_err(), "{request}");
         }

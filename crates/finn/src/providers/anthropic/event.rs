@@ -1,183 +1,237 @@
-//! Reading Anthropic's stream events; unknown ones are ignored, as its documentation asks.
-
-use std::borrow::Cow;
+//! Reading Anthropic's stream events; unknown ones are ignored, as its documentation asks, but not unknown errors.
+//!
+//! A whole message may stand in place of the stream.
 
 use serde::Deserialize;
-use types::s2s::Usage;
+use serde_json::value::RawValue;
 
 use crate::failure::Failure;
+use crate::providers::calls::{Calls, Piece};
+use crate::providers::openai::finish_reason;
+use crate::providers::reported;
+use crate::providers::value::{Figure, Text, Words, members, says_something};
 use crate::transcript::Transcript;
 
 /// The state of one stream.
 #[derive(Debug, Default)]
 pub struct Stream {
-    prompt_tokens: u64,
-    output_tokens: Option<u64>,
-    /// Which call of the answer each open `tool_use` block is, and whether it has had arguments.
-    calls: Vec<OpenCall>,
+    prompt: Prompt,
+    calls: Calls,
 }
 
-#[derive(Debug)]
-struct OpenCall {
-    block: u32,
-    has_arguments: bool,
+/// The parts of the prompt, each as it was said last: later events leave some out.
+#[derive(Debug, Default)]
+struct Prompt {
+    input: u64,
+    cache_creation: u64,
+    cache_read: u64,
 }
-
-/// Borrows where it can; serde's own `Option<Cow>` always copies.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Deserialize)]
 struct Raw<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
+    #[serde(rename = "type", borrow, default)]
+    kind: Text<'a>,
     #[serde(default)]
-    index: u32,
-    #[serde(default)]
-    message: Option<Start>,
+    index: Figure,
+    /// Of `message_start`, or an error's sentence.
+    #[serde(borrow, default)]
+    message: Option<&'a RawValue>,
     #[serde(borrow, default)]
     content_block: Option<Block<'a>>,
     #[serde(borrow, default)]
     delta: Option<Delta<'a>>,
-    #[serde(default)]
-    usage: Option<Figures>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    object: Text<'a>,
+    #[serde(borrow, default)]
+    detail: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    code: Option<&'a RawValue>,
+    /// Of a whole message.
+    #[serde(borrow, default)]
+    content: Option<Vec<Block<'a>>>,
+    #[serde(borrow, default)]
+    stop_reason: Text<'a>,
+    #[serde(borrow, default)]
+    stop_sequence: Text<'a>,
 }
 
-#[derive(Deserialize)]
-struct Start {
-    #[serde(default)]
-    usage: Option<Figures>,
+#[derive(Default, Deserialize)]
+struct Start<'a> {
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize, Default, Clone, Copy)]
 #[expect(clippy::struct_field_names, reason = "the names are the vendor's")]
 struct Figures {
     #[serde(default)]
-    input_tokens: Option<u64>,
+    input_tokens: Figure,
     #[serde(default)]
-    cache_creation_input_tokens: Option<u64>,
+    cache_creation_input_tokens: Figure,
     #[serde(default)]
-    cache_read_input_tokens: Option<u64>,
+    cache_read_input_tokens: Figure,
     #[serde(default)]
-    output_tokens: Option<u64>,
+    output_tokens: Figure,
 }
 
 #[derive(Deserialize)]
 struct Block<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
+    #[serde(rename = "type", borrow, default)]
+    kind: Text<'a>,
     #[serde(borrow, default)]
-    id: Option<Text<'a>>,
+    id: Text<'a>,
     #[serde(borrow, default)]
-    name: Option<Text<'a>>,
+    name: Text<'a>,
     #[serde(borrow, default)]
-    text: Option<Text<'a>>,
+    text: Words<'a>,
+    #[serde(borrow, default)]
+    thinking: Words<'a>,
+    /// Whole arguments; a stream's are empty here and follow in deltas.
+    #[serde(borrow, default)]
+    input: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 struct Delta<'a> {
     #[serde(borrow, default)]
-    text: Option<Text<'a>>,
+    text: Words<'a>,
     #[serde(borrow, default)]
-    partial_json: Option<Text<'a>>,
+    partial_json: Text<'a>,
     #[serde(borrow, default)]
-    thinking: Option<Text<'a>>,
+    thinking: Words<'a>,
     #[serde(borrow, default)]
-    stop_reason: Option<Text<'a>>,
+    stop_reason: Text<'a>,
+    #[serde(borrow, default)]
+    stop_sequence: Text<'a>,
 }
 
 impl Stream {
     /// Reads one event's data.
     pub fn event(&mut self, data: &str, transcript: &mut Transcript) {
         let Ok(event) = serde_json::from_str::<Raw<'_>>(data) else {
-            return transcript.fail(Failure::Malformed);
+            return transcript.fail(match reported::failure(data) {
+                Failure::Reported => Failure::Malformed,
+                named => named,
+            });
         };
-        match &*event.kind {
-            "message_start" => self.figures(event.message.and_then(|start| start.usage), transcript),
-            "content_block_start" => self.block(event.index, event.content_block, transcript),
-            "content_block_delta" => self.delta(event.index, event.delta, transcript),
-            "content_block_stop" => self.block_stop(event.index, transcript),
-            "message_delta" => {
-                if let Some(Text(reason)) = event.delta.and_then(|delta| delta.stop_reason) {
-                    transcript.finish_reason(finish_reason(&reason));
-                }
-                if let Some(figures) = event.usage {
-                    self.output_tokens = figures.output_tokens.or(self.output_tokens);
-                    self.figures(Some(Figures { output_tokens: None, ..figures }), transcript);
-                    if let Some(output) = self.output_tokens {
-                        transcript.meter.told(Usage::new(self.prompt_tokens, output));
-                    }
+        let index = event.index.0.unwrap_or(0);
+        match event.kind.get().unwrap_or_default() {
+            "content_block_delta" => self.delta(index, event.delta, transcript),
+            _ if says_something(event.error) => transcript.fail(reported::failure(data)),
+            "message_start" => {
+                let start: Start<'_> = event.message.map(members).unwrap_or_default();
+                self.figures(start.usage, transcript);
+            }
+            "content_block_start" => {
+                if let Some(block) = event.content_block {
+                    self.block(index, &block, transcript);
                 }
             }
-            "message_stop" => transcript.done(),
-            "error" => transcript.fail(Failure::Reported),
-            _ => {} // ping, and what comes in later versions
+            "content_block_stop" => self.block_stop(index, transcript),
+            "message_delta" => {
+                if let Some(delta) = event.delta {
+                    self.stop(&delta.stop_reason, &delta.stop_sequence, transcript);
+                }
+                self.figures(event.usage, transcript);
+            }
+            "message_stop" => self.done(transcript),
+            "message" if event.content.is_some() => {
+                for (block, index) in event.content.iter().flatten().zip(0..) {
+                    self.block(index, block, transcript);
+                    self.block_stop(index, transcript);
+                }
+                self.stop(&event.stop_reason, &event.stop_sequence, transcript);
+                self.figures(event.usage, transcript);
+            }
+            "error" => transcript.fail(reported::failure(data)),
+            "ping" => {}
+            _ => {
+                // What comes in later versions has a type and none of these.
+                let others = [event.message, event.detail, event.code];
+                if event.object.get() == Some("error") || others.into_iter().any(says_something) {
+                    transcript.fail(reported::failure(data));
+                }
+            }
         }
     }
 
-    /// The prompt's figures. The answer's are believed only from `message_delta`: the first are a placeholder.
-    fn figures(&mut self, figures: Option<Figures>, transcript: &mut Transcript) {
-        let Some(figures) = figures else { return };
-        let Some(input) = figures.input_tokens else { return };
-        let cached = figures.cache_creation_input_tokens.unwrap_or(0);
-        let read = figures.cache_read_input_tokens.unwrap_or(0);
-        let prompt = input.saturating_add(cached).saturating_add(read);
-        // A later event may leave the cache's part out; the prompt does not shrink.
-        self.prompt_tokens = self.prompt_tokens.max(prompt);
-        transcript.meter.told_prompt(self.prompt_tokens);
+    /// The provider said its last word.
+    pub fn done(&mut self, transcript: &mut Transcript) {
+        self.calls.finish(transcript);
+        transcript.done();
     }
 
-    fn block(&mut self, index: u32, block: Option<Block<'_>>, transcript: &mut Transcript) {
-        let Some(block) = block else { return };
-        match &*block.kind {
-            "tool_use" => {
-                let call = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
-                self.calls.push(OpenCall { block: index, has_arguments: false });
-                let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.0.to_string());
-                transcript.tool_call(call, text(&block.id).as_deref(), text(&block.name).as_deref(), "");
+    fn stop(&mut self, reason: &Text<'_>, sequence: &Text<'_>, transcript: &mut Transcript) {
+        let Some(reason) = reason.get() else { return };
+        match finish_reason(reason) {
+            None => transcript.fail(reported::of_reason(reason)),
+            Some(word) => {
+                self.calls.finish(transcript);
+                transcript.finish_reason(word);
+                if let Some(sequence) = sequence.get() {
+                    transcript.stopped_by(sequence);
+                }
             }
-            "text" => transcript.text(block.text.as_ref().map_or("", |text| &text.0)),
+        }
+    }
+
+    /// The prompt's figures count as they come. The answer's are believed only with the reason of the end: the first are a
+    /// placeholder.
+    fn figures(&mut self, usage: Option<&RawValue>, transcript: &mut Transcript) {
+        let Some(usage) = usage else { return };
+        let figures: Figures = members(usage);
+        let prompt = &mut self.prompt;
+        for (kept, said) in [
+            (&mut prompt.input, figures.input_tokens),
+            (&mut prompt.cache_creation, figures.cache_creation_input_tokens),
+            (&mut prompt.cache_read, figures.cache_read_input_tokens),
+        ] {
+            *kept = said.0.filter(|figure| *figure > 0).unwrap_or(*kept);
+        }
+        let prompt = prompt.input.saturating_add(prompt.cache_creation).saturating_add(prompt.cache_read);
+        // An answer whose every event leaves the prompt out, or calls it zero, says so by the word only.
+        let said = prompt > 0 || figures.input_tokens.0.is_some();
+        transcript.figures(said.then_some(prompt), figures.output_tokens.0);
+    }
+
+    fn block(&mut self, index: u64, block: &Block<'_>, transcript: &mut Transcript) {
+        match block.kind.get().unwrap_or_default() {
+            "tool_use" => {
+                let input = block.input.map_or("", RawValue::get);
+                let is_empty =
+                    input.bytes().all(|byte| matches!(byte, b'{' | b'}' | b' ' | b'\n' | b'\r' | b'\t'));
+                let arguments = if is_empty || !input.starts_with('{') { "" } else { input };
+                let piece =
+                    Piece { index: Some(index), id: block.id.get(), name: block.name.get(), arguments };
+                self.calls.open(piece, transcript);
+            }
+            "text" => transcript.text(&block.text.text),
+            // It may be told to hide its thoughts; that it has some is told all the same.
+            "thinking" | "redacted_thinking" => {
+                transcript.unseen(&block.thinking.text);
+                transcript.sign_of_life();
+            }
             _ => {}
         }
     }
 
-    fn delta(&mut self, index: u32, delta: Option<Delta<'_>>, transcript: &mut Transcript) {
+    fn delta(&mut self, index: u64, delta: Option<Delta<'_>>, transcript: &mut Transcript) {
         let Some(delta) = delta else { return };
-        if let Some(Text(text)) = delta.text {
-            transcript.text(&text);
-        }
-        if let Some(Text(thought)) = delta.thinking {
-            transcript.reasoning(&thought);
-        }
-        if let Some(Text(arguments)) = delta.partial_json.filter(|json| !json.0.is_empty())
-            && let Some(call) = self.call(index)
-        {
-            self.calls[call].has_arguments = true;
-            transcript.tool_call(u32::try_from(call).unwrap_or(u32::MAX), None, None, &arguments);
+        transcript.text(&delta.text.text);
+        transcript.unseen(&delta.thinking.text);
+        if let Some(arguments) = delta.partial_json.get() {
+            self.calls.append(index, arguments, transcript);
         }
     }
 
     /// A call without arguments ends as an empty object, which is what OpenAI's callers parse.
-    fn block_stop(&mut self, index: u32, transcript: &mut Transcript) {
-        if let Some(call) = self.call(index)
-            && !self.calls[call].has_arguments
-        {
-            self.calls[call].has_arguments = true;
-            transcript.tool_call(u32::try_from(call).unwrap_or(u32::MAX), None, None, "{}");
+    fn block_stop(&mut self, index: u64, transcript: &mut Transcript) {
+        if self.calls.lacks_arguments(index) {
+            self.calls.append(index, "{}", transcript);
         }
-    }
-
-    fn call(&self, block: u32) -> Option<usize> {
-        self.calls.iter().position(|call| call.block == block)
-    }
-}
-
-fn finish_reason(reason: &str) -> &'static str {
-    match reason {
-        "max_tokens" | "model_context_window_exceeded" => "length",
-        "tool_use" => "tool_calls",
-        "refusal" => "content_filter",
-        _ => "stop",
     }
 }

@@ -74,10 +74,10 @@ impl Play {
     }
 
     fn finish(&self, transcript: &mut Transcript) {
-        if let Some(usage) = self.script.usage {
-            transcript.meter.told(usage);
-        }
         transcript.finish_reason(self.script.finish_reason);
+        if let Some(usage) = self.script.usage {
+            transcript.figures(Some(usage.prompt_tokens), Some(usage.completion_tokens));
+        }
         transcript.done();
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use types::s2s::{InferenceRequest, Usage};
 
+use crate::metering;
 use crate::prompt;
 use crate::providers::Call;
 
@@ -55,10 +56,12 @@ pub(super) fn write(call: Call<'_>, pace: Duration) -> Script {
         answer(call.request, &said, orders.tokens, limit)
     };
     let chunks = chunks(&text);
-    let written = text.len() + tool.as_ref().map_or(0, |(name, arguments)| name.len() + arguments.len());
+    let called =
+        tool.as_ref().map_or(0, |(name, arguments)| metering::quarters(name) + metering::quarters(arguments));
+    let written = metering::tokens(metering::quarters(&text) + called);
     let usage = Usage::new(
-        prompt::bytes(call.request).div_ceil(CHUNK_BYTES as u64),
-        written.div_ceil(CHUNK_BYTES) as u64,
+        metering::tokens(prompt::quarters(call.request)),
+        if tool.is_some() { written } else { written.min(call.max_tokens.into()) },
     );
     Script {
         fails_with: orders.fails_with,

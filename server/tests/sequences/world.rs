@@ -1,0 +1,335 @@
+//! The turn, the engine and the books around the scripts, and the judgement of each.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::routing::get;
+use domain::Ctx;
+use domain::price::WorstCase;
+use domain::turn::{self, Ask, Asker, Piece};
+use identity::{
+    ApiKey, KeyKind, KeyLimits, KeyRequest, KeyRing, Limits, Peppers, Scopes, Secret, ServiceKeys,
+};
+use ledger::{AccountKey, Ledger, NEVER, Op, Source};
+use testing::books;
+use testing::postgres::TestDatabase;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use types::catalog::Catalog;
+use types::{AccountId, Clock, CommunityId, LotId, Pool};
+
+use crate::script::{Dialect, Expected, Leave, Script};
+use crate::vendor::{MARK, Vendor};
+
+/// How long a hold may stay open after its caller is done.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// More than all sequences together cost.
+const CREDIT: i64 = 1_000_000_000_000;
+
+pub(crate) struct World {
+    ctx: Arc<Ctx>,
+    database: TestDatabase,
+    vendor: Vendor,
+    key: Arc<ApiKey>,
+    ended: Ends,
+    _lease: ledger::Lease,
+    _service_keys: tempfile::TempDir,
+    _servers: JoinSet<()>,
+}
+
+/// How many sequences ended in which way.
+#[derive(Default)]
+struct Ends {
+    charged: AtomicU64,
+    released: AtomicU64,
+    mismatched: AtomicU64,
+}
+
+/// Two models of one price in two pools, one of each dialect.
+fn catalog(vendor: &Vendor) -> String {
+    let pool = |name: Pool, model: &str| {
+        format!(
+            "[pools.{name}]\nmodels = [\"{model}\"]\nsystem_tokens = 40\ndefault_max_tokens = 64\nhold_slice_tokens = 16\n"
+        )
+    };
+    let model = |name: &str| {
+        format!(
+            "[providers.{name}]\nkind = \"{name}\"\nbase_url = \"http://{}/v1\"\n[models.{name}]\nprovider = \"{name}\"\n\
+             upstream_model = \"u\"\ncontext_tokens = 128000\ninput_micro_per_million = 3000000\n\
+             output_micro_per_million = 15000000\n",
+            vendor.address
+        )
+    };
+    let pools = Pool::ALL.map(|name| pool(name, if name == Pool::Standard { "anthropic" } else { "openai" }));
+    format!("{}{}{}", model("openai"), model("anthropic"), pools.concat())
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let database = TestDatabase::new().await;
+        let clock = Clock::system();
+        let vendor = Vendor::start().await;
+        let catalog = Arc::new(Catalog::parse(&catalog(&vendor)).expect("sound"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let service_keys = Arc::new(ServiceKeys::bootstrap(folder.path(), clock.clone()).expect("new keys"));
+        let mut servers = JoinSet::new();
+        let keys_at = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let jwks_url = format!("http://{}/jwks", keys_at.local_addr().expect("bound"));
+        let jwks = service_keys.jwks().json;
+        let app = axum::Router::new().route("/jwks", get(move || async move { jwks }));
+        servers.spawn(async move { axum::serve(keys_at, app).await.expect("it serves until it is dropped") });
+        let settings = finn::Settings {
+            catalog: Arc::clone(&catalog),
+            jwks_url,
+            keys: BTreeMap::new(),
+            base_urls: BTreeMap::new(),
+            scripted_pace: Duration::ZERO,
+            clock: clock.clone(),
+            render_metrics: None,
+        };
+        let engine =
+            finn::Engine::new(settings, Arc::new(finn::MemoryReplay::new()), Arc::new(finn::Discard));
+        let (client, pipes) = client::Client::piped();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let doors = finn::Doors { listener, pipes: Some(pipes) };
+        servers.spawn(finn::serve(doors, engine.expect("sound settings"), std::future::pending()));
+
+        let lease = ledger::Lease::take(database.pool.clone(), "test", Duration::from_mins(5));
+        let lease = lease.await.expect("a lease");
+        let books = ledger::Settings::new(&database.url(), clock.clone()).expect("a URL");
+        let (ledger, _writers) = Ledger::start(&books);
+        let pepper = BTreeMap::from([(1, Secret::new("a pepper for tests that is long enough"))]);
+        let ctx = Arc::new(Ctx {
+            keys: KeyRing::new(database.pool.clone(), Peppers::new(pepper).expect("long"), clock.clone()),
+            limits: Limits::new(clock.clone()),
+            engine: domain::engine::Engine::new("http://engine.test", client, service_keys, clock.clone())
+                .expect("a URL"),
+            owner: lease.owner(),
+            clock: clock.clone(),
+            db: database.pool.clone(),
+            ledger,
+            catalog,
+            price_version: 1,
+            flags: domain::flags::Flags::new(domain::flags::FirstValues::ALL_ON),
+            payments: domain::order::Payments::new(None, String::new()),
+            live: domain::turn::Live::default(),
+            sandbox: domain::sandbox::Minted::default(),
+            agents: domain::agent::Known::default(),
+            chat: domain::chat::Running::default(),
+        });
+        let key = payer(&ctx, &database).await;
+        let ended = Ends::default();
+        Self { ctx, database, vendor, key, ended, _lease: lease, _service_keys: folder, _servers: servers }
+    }
+
+    /// Plays one script and says what is wrong with its end.
+    pub(crate) async fn play(&self, number: u64, script: Script) -> Result<(), String> {
+        self.vendor.expect(number, script.play());
+        let pool = match script.dialect {
+            Dialect::Openai => Pool::Cheap,
+            Dialect::Anthropic => Pool::Standard,
+        };
+        let question = format!("{MARK}{number} .");
+        let ask = Ask { max_tokens: Some(script.max_tokens), whole: script.whole, ..ask(pool, question) };
+        let worst = WorstCase::of(&self.ctx.catalog, pool, &ask);
+        let leave = script.leave;
+        let started = tokio::spawn({
+            let (ctx, key) = (Arc::clone(&self.ctx), Arc::clone(&self.key));
+            async move { turn::start(&ctx, Asker::of_key(&key), ask).await }
+        });
+        if leave == Leave::BeforeTheHead {
+            // The question is on its way by then, or not yet: both are part of the play.
+            tokio::time::sleep(Duration::from_millis(number % 7)).await;
+            started.abort();
+        }
+        let mut id = None;
+        let mut charged_by_answer = None;
+        if let Ok(Ok(mut started)) = started.await {
+            id = Some(started.reservation_id);
+            let mut pieces = 0;
+            'answer: while let Some(batch) = started.events.next().await {
+                for piece in batch {
+                    match piece {
+                        Piece::Text(_) | Piece::ToolCall { .. } => pieces += 1,
+                        Piece::Done(finished) => charged_by_answer = Some(finished.cost.0),
+                        Piece::Broken { cost, .. } => charged_by_answer = Some(cost.0),
+                    }
+                    if leave == Leave::AfterPieces(pieces) && charged_by_answer.is_none() {
+                        break 'answer;
+                    }
+                }
+            }
+        }
+        self.judge(number, &script, &worst, id.map(|id| id.to_string()), charged_by_answer).await
+    }
+
+    async fn judge(
+        &self,
+        number: u64,
+        script: &Script,
+        worst: &WorstCase,
+        id: Option<String>,
+        charged_by_answer: Option<i64>,
+    ) -> Result<(), String> {
+        // A refused or abandoned request has a hold too, or none when it was given up before that; it is found by its
+        // question, whose hash nothing else has, only for those that began. For the others the totals speak.
+        let Some(id) = id else {
+            return match script.expected() {
+                Expected::Charged { .. } if script.leave == Leave::Never => {
+                    Err("the answer never began".to_owned())
+                }
+                _ => Ok(()),
+            };
+        };
+        let hold = self.closed(&id).await?;
+        let mismatched = self.has_row("usage_mismatch", &id).await;
+        if mismatched {
+            self.ended.mismatched.fetch_add(1, Ordering::Relaxed);
+        }
+        let ceiling = worst.cost(script.max_tokens).0;
+        let charged = hold.charged.unwrap_or(0);
+        if charged > ceiling {
+            return Err(format!("sequence {number} was charged {charged}, and {ceiling} is its worst case"));
+        }
+        if let Some(said) = charged_by_answer
+            && said != charged
+        {
+            return Err(format!("the answer said {said} and the books {charged}"));
+        }
+        if hold.state == books::SETTLED {
+            self.ended.charged.fetch_add(1, Ordering::Relaxed);
+            let tokens =
+                |count: Option<i64>| u64::try_from(count.unwrap_or(-1)).expect("a settled hold has tokens");
+            let (prompt, completion) = (tokens(hold.tokens_in), tokens(hold.tokens_out));
+            let price = worst.price.charge(prompt, completion).0;
+            if charged != price {
+                return Err(format!(
+                    "{prompt} + {completion} tokens cost {price}, and {charged} was charged"
+                ));
+            }
+            script.expected().check_charged(worst, prompt, completion, mismatched)
+        } else {
+            self.ended.released.fetch_add(1, Ordering::Relaxed);
+            script.expected().check_released(self.has_row("loss", &id).await)
+        }
+    }
+
+    async fn closed(&self, id: &str) -> Result<Hold, String> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let hold: Option<Hold> = sqlx::query_as(
+                "select state, charged, tokens_in, tokens_out from hold where community_id = $1 and id = $2::uuid",
+            )
+            .bind(self.key.community.0)
+            .bind(id)
+            .fetch_optional(&self.database.pool)
+            .await
+            .expect("the books are readable");
+            match hold {
+                Some(hold) if hold.state != books::OPEN => return Ok(hold),
+                _ if tokio::time::Instant::now() > deadline => return Err("its hold stayed open".to_owned()),
+                _ => tokio::time::sleep(Duration::from_millis(2)).await,
+            }
+        }
+    }
+
+    async fn has_row(&self, table: &str, id: &str) -> bool {
+        let sql =
+            format!("select exists (select from {table} where community_id = $1 and hold_id = $2::uuid)");
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(self.key.community.0)
+            .bind(id)
+            .fetch_one(&self.database.pool)
+            .await
+            .expect("readable")
+    }
+
+    /// After all: no hold is open, the books agree, and the day's tokens are those that were charged.
+    pub(crate) async fn totals(&self) -> Result<(), String> {
+        books::closed(&self.database.pool, PATIENCE).await;
+        books::audit(&self.database.pool).await;
+        let charged: i64 = sqlx::query_scalar(
+            "select coalesce(sum(tokens_in + tokens_out), 0)::bigint from hold where state = 1",
+        )
+        .fetch_one(&self.database.pool)
+        .await
+        .expect("readable");
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.ctx.live.count() > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let probe = self.ctx.limits.admit(&self.key, 0).map_err(|limited| format!("{limited:?}"))?;
+        let counted = probe.headers.limit_tokens - probe.headers.remaining_tokens;
+        if i64::try_from(counted) != Ok(charged) {
+            return Err(format!("the day has {counted} tokens, and {charged} were charged"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn tally(&self) -> String {
+        let Ends { charged, released, mismatched } = &self.ended;
+        format!(
+            "{} charged, {} given back, {} with figures beyond their ceiling",
+            charged.load(Ordering::Relaxed),
+            released.load(Ordering::Relaxed),
+            mismatched.load(Ordering::Relaxed)
+        )
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Hold {
+    state: i16,
+    charged: Option<i64>,
+    tokens_in: Option<i64>,
+    tokens_out: Option<i64>,
+}
+
+fn ask(pool: Pool, prompt: String) -> Ask {
+    Ask {
+        request_id: "sequences".to_owned(),
+        model: pool.as_str().to_owned(),
+        pool: None,
+        prompt,
+        messages: Vec::new(),
+        max_tokens: None,
+        tools: None,
+        tool_choice: None,
+        temperature: None,
+        top_p: None,
+        stop: None,
+        response_format: None,
+        options: types::s2s::Options::default(),
+        whole: false,
+        clamp: false,
+    }
+}
+
+async fn payer(ctx: &Ctx, database: &TestDatabase) -> Arc<ApiKey> {
+    let account =
+        AccountKey { community: CommunityId(ctx.clock.big_id()), account: AccountId(ctx.clock.big_id()) };
+    let mut tx = database.pool.begin().await.expect("a transaction");
+    sqlx::query("insert into community (id, slug, name, created_at) values ($1, 'test', 'test', $2)")
+        .bind(account.community.0)
+        .bind(ctx.clock.now())
+        .execute(&mut *tx)
+        .await
+        .expect("a community");
+    ledger::open_account(&mut tx, &ctx.clock, account, None).await.expect("an account");
+    let id = LotId(ctx.clock.uuid_v7());
+    let mint = Op::Mint { key: account, id, source: Source::Grant, amount: CREDIT, expires_at: NEVER };
+    ledger::post(&mut tx, &ctx.clock, &mint).await.expect("minted");
+    let request = KeyRequest {
+        community: account.community,
+        account: account.account,
+        name: "test".to_owned(),
+        kind: KeyKind::Live,
+        scopes: Scopes::developer(),
+        limits: KeyLimits { requests_per_minute: 100_000_000, tokens_per_day: 1_000_000_000_000 },
+    };
+    let made = ctx.keys.create_in(&mut tx, request).await.expect("a key");
+    tx.commit().await.expect("committed");
+    ctx.keys.authenticate(made.secret.reveal(), [127, 0, 0, 1].into()).await.expect("a good key")
+}
