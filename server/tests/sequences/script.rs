@@ -105,6 +105,16 @@ pub(crate) enum Expected {
 
 const TOOL: &str = "look_up";
 
+impl Dialect {
+    /// The catalog's word.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Openai => "openai",
+            Self::Anthropic => "anthropic",
+        }
+    }
+}
+
 impl Script {
     pub(crate) fn random(random: &mut StdRng) -> Self {
         let dialect = if random.random() { Dialect::Openai } else { Dialect::Anthropic };
@@ -139,6 +149,25 @@ impl Script {
         };
         let first = Figures::random(random, max_tokens);
         Self { dialect, whole: random.random(), leave, max_tokens, first, events, ending }
+    }
+
+    /// An answer as it should be.
+    pub(crate) fn sound(dialect: Dialect) -> Self {
+        let figures = Figures { prompt: Figure::Plain(7), completion: Figure::Plain(1) };
+        Self {
+            dialect,
+            whole: false,
+            leave: Leave::Never,
+            max_tokens: 16,
+            first: figures,
+            events: vec![(Event::Text(4), false)],
+            ending: Ending::Whole { figures: vec![figures], sign_off: true },
+        }
+    }
+
+    /// The provider fails, as its breaker sees it.
+    pub(crate) fn fails(&self) -> bool {
+        !matches!(self.ending, Ending::Whole { .. })
     }
 
     fn is_visible(&self) -> bool {
@@ -191,8 +220,7 @@ impl Script {
     }
 
     pub(crate) fn expected(&self) -> Expected {
-        let fails = !matches!(self.ending, Ending::Whole { .. });
-        let is_free = fails && (self.whole || !self.is_visible());
+        let is_free = self.fails() && (self.whole || !self.is_visible());
         match self.leave {
             Leave::Never if is_free => Expected::Released { with_loss: self.has_begun() },
             Leave::Never => Expected::Charged {

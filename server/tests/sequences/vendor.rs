@@ -55,6 +55,10 @@ impl Vendor {
         self.plays.lock().expect("no panic in here").insert(number, play);
     }
 
+    pub(crate) fn forget(&self, number: u64) {
+        self.plays.lock().expect("no panic in here").remove(&number);
+    }
+
     async fn serve(&self, mut socket: TcpStream) -> std::io::Result<()> {
         let mut waiting = Vec::new();
         while let Some(body) = read_request(&mut socket, &mut waiting).await? {
