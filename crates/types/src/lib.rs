@@ -9,19 +9,21 @@ pub mod clock;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod failpoint;
 pub mod ids;
-pub mod key_day;
 pub mod money;
 pub mod narration;
+pub mod network;
 pub mod palette;
 pub mod pool;
 pub mod s2s;
 pub mod sse;
+pub mod token_day;
 pub mod wallet;
 
 pub use clock::Clock;
 pub use ids::{AccountId, CommunityId, KeyId, LotId, OwnerId, ReservationId};
-pub use key_day::KeyDay;
 pub use money::{MicroUsd, PricePerMillion};
+pub use network::network_of;
 pub use palette::Palette;
 pub use pool::{Pool, Tier};
+pub use token_day::TokenDay;
 pub use wallet::{NotAWallet, Wallet};
