@@ -16,7 +16,9 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use pay::notice::IpnSecret;
 use pay::nowpayments::Client;
 use pay::simulator::{self, Running, Simulator};
-use server::routes::{AppState, Burner, Check, OperatorToken, SignIn, SignUp, Sockets, Timings, router};
+use server::routes::{
+    AppState, Budgets, Burner, Check, OperatorToken, SignIn, SignUp, Sockets, Timings, router,
+};
 use server::serve::{AgentView, Contracts};
 use testing::postgres::TestDatabase;
 use time::OffsetDateTime;
@@ -55,6 +57,27 @@ pub(crate) struct House {
     _servers: JoinSet<()>,
 }
 
+/// What differs between houses.
+struct Setup {
+    timings: Timings,
+    contracts: Option<Arc<dyn identity::siwe::ContractWallets>>,
+    clock: Clock,
+    budgets: Budgets,
+    live: domain::turn::Live,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            timings: Timings::default(),
+            contracts: None,
+            clock: Clock::system(),
+            budgets: Budgets::default(),
+            live: domain::turn::Live::default(),
+        }
+    }
+}
+
 impl House {
     pub(crate) async fn open() -> Self {
         Self::open_with(Timings::default()).await
@@ -62,30 +85,34 @@ impl House {
 
     /// Of a development server: with wallets for trying.
     pub(crate) async fn open_for_trying() -> Self {
-        Self::build(Timings::default(), Burner::Offered, None, Clock::system()).await
+        Self::build(Burner::Offered, Setup::default()).await
     }
 
     /// Whose sockets keep other times.
     pub(crate) async fn open_with(timings: Timings) -> Self {
-        Self::build(timings, Burner::Absent, None, Clock::system()).await
+        Self::build(Burner::Absent, Setup { timings, ..Setup::default() }).await
     }
 
     /// Whose time the test moves.
     pub(crate) async fn open_at(clock: Clock) -> Self {
-        Self::build(Timings::default(), Burner::Absent, None, clock).await
+        Self::build(Burner::Absent, Setup { clock, ..Setup::default() }).await
     }
 
     /// Which can ask chains about wallets that are contracts.
     pub(crate) async fn open_with_chains(contracts: Contracts) -> Self {
-        Self::build(Timings::default(), Burner::Absent, Some(Arc::new(contracts)), Clock::system()).await
+        let contracts: Option<Arc<dyn identity::siwe::ContractWallets>> = Some(Arc::new(contracts));
+        Self::build(Burner::Absent, Setup { contracts, ..Setup::default() }).await
     }
 
-    async fn build(
-        timings: Timings,
-        burner: Burner,
-        contracts: Option<Arc<dyn identity::siwe::ContractWallets>>,
-        clock: Clock,
-    ) -> Self {
+    /// Whose budgets for bodies are so much smaller, and which lets an account have so many answers at once.
+    pub(crate) async fn open_small(budgets_divided_by: usize, answers_at_once: usize) -> Self {
+        let budgets = Budgets::divided_by(budgets_divided_by);
+        let live = domain::turn::Live::with_at_most(answers_at_once);
+        Self::build(Burner::Absent, Setup { budgets, live, ..Setup::default() }).await
+    }
+
+    async fn build(burner: Burner, setup: Setup) -> Self {
+        let Setup { timings, contracts, clock, budgets, live } = setup;
         let database = TestDatabase::new().await;
         let catalog = Arc::new(Catalog::parse(DEFAULT_TOML).expect("the default is sound"));
         let folder = tempfile::tempdir().expect("a folder");
@@ -149,7 +176,7 @@ impl House {
             price_version,
             payments,
             flags: domain::flags::Flags::new(domain::flags::FirstValues::ALL_ON),
-            live: domain::turn::Live::default(),
+            live,
             sandbox: domain::sandbox::Minted::default(),
             agents: domain::agent::Known::default(),
             chat: domain::chat::Running::default(),
@@ -181,6 +208,7 @@ impl House {
             sockets: sockets.clone(),
             sign_up: SignUp::Anyone,
             burner,
+            budgets,
         });
         let service = app.into_make_service_with_connect_info::<SocketAddr>();
         let front = front.tap_io(|stream| stream.set_nodelay(true).expect("a fresh socket"));
