@@ -140,7 +140,7 @@ fn ideas() -> impl IntoView {
         <h2 id="watch">"Watch and change keys"</h2>
         <p>"The "<a href="/developers/requests">"request log"</a>" has each request with what was set aside for it, charged, and given back; "<code>"GET /api/v1/requests"</code>" has the same, with filters and pages. "<a href="/developers/account">"Usage and keys"</a>" makes further keys that may do less, rotates one with both working for up to seven days, and revokes one at once. A key is managed by the wallet that signed up, or by a key with the scope "<code>"keys"</code>"."</p>
         <h2 id="limits">"Limits"</h2>
-        <p>"Each key has requests per minute and tokens per UTC day. Answers carry the vendor\u{2019}s own rate headers, and a "<a href="/problems/rate-limited">"429"</a>" says when to come back. Limits are counted apart from money: a full balance does not lift them."</p>
+        <p>"An account has requests per minute and tokens per UTC day for each kind of key, which all its keys of that kind share; a key may be given less. A request counts when it arrives, also when its body turns out wrong. Answers carry the vendor\u{2019}s own rate headers, and a "<a href="/problems/rate-limited">"429"</a>" says when to come back. Limits are counted apart from money: a full balance does not lift them."</p>
         <h2 id="errors">"Errors"</h2>
         <p>"Below "<code>"/v1"</code>" errors have OpenAI\u{2019}s or Anthropic\u{2019}s shape, so that SDKs raise what you expect. Everywhere else they are problem documents (RFC 9457), and "<a href="/problems">"each type has a page"</a>". Every answer has an "<code>"x-request-id"</code>"; quote it when you ask for help."</p>
     }

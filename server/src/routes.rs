@@ -56,6 +56,7 @@ use self::exchange::Asked;
 use self::fault::Fault;
 use crate::config::Networks;
 
+pub use self::body::Budgets;
 pub use self::burner::Burner;
 pub use self::caller::OperatorToken;
 pub use self::ops::Check;
@@ -95,6 +96,8 @@ pub struct AppState {
     pub sign_up: SignUp,
     /// Whether there are wallets for trying.
     pub burner: Burner,
+    /// The memory for bodies that are being read.
+    pub budgets: Budgets,
 }
 
 /// Who may sign up as a developer.
@@ -139,10 +142,7 @@ pub(crate) struct App {
     sign_up: SignUp,
     burner: Burner,
     origins: origins::Origins,
-    /// For prompts, payment notices, and all other bodies.
-    prompts: body::Budget,
-    notices: body::Budget,
-    bodies: body::Budget,
+    budgets: Budgets,
     gate: gate::Gate,
     pictures: pages::Pictures,
 }
@@ -314,6 +314,7 @@ pub fn undocumented() -> impl Iterator<Item = &'static str> {
 
 /// The router of all doors.
 pub fn router(state: AppState) -> Router {
+    ::limits::Pot::describe_all();
     let app = Arc::new(App {
         ctx: state.ctx,
         service_keys: state.service_keys,
@@ -330,9 +331,7 @@ pub fn router(state: AppState) -> Router {
         ipn_secret: state.ipn_secret,
         tickets: state.tickets,
         sockets: state.sockets,
-        prompts: body::Budget::new(limits::PROMPTS_IN_FLIGHT_BYTES),
-        notices: body::Budget::new(limits::NOTICES_IN_FLIGHT_BYTES),
-        bodies: body::Budget::new(limits::BODIES_IN_FLIGHT_BYTES),
+        budgets: state.budgets,
         gate: gate::Gate::default(),
         pictures: pages::Pictures::default(),
     });

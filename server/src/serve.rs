@@ -102,7 +102,8 @@ pub async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
         let router = gateway::router(&settings, core, &metrics, addresses.gateway, sockets.clone());
         let ctx = std::sync::Arc::clone(&core.ctx);
         let drain = async move |within| sockets.drain(&ctx, within).await;
-        tasks.spawn(http::serve(listener, router, drain, stopped(stop.clone())));
+        let places = http::Places::new(settings.environment, settings.trusted_proxies.clone());
+        tasks.spawn(http::serve(listener, router, places, drain, stopped(stop.clone())));
     }
     let demo = match &core {
         Some(core) if roles.has(Role::Gateway) => welcome::demo(&settings, &core.ctx).await?,

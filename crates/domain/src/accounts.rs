@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use identity::{ApiKey, KeyError, KeyKind, KeyLimits, KeyRequest, NewKey, Reach, Scope, Scopes};
 use ledger::{AccountKey, Source};
 use time::{Duration, OffsetDateTime};
-use types::{AccountId, CommunityId, Wallet};
+use types::{AccountId, CommunityId, Wallet, network_of};
 
 use crate::Ctx;
 use crate::admin::{self, Deed};
@@ -13,7 +13,7 @@ use crate::community::{self, Deputy};
 use crate::flags::Flag;
 use crate::reports::account_of;
 
-/// Sign-ups from one address in an hour (SPEC §6): enough for a workshop table, too few for a farm of sandboxes.
+/// Sign-ups from one address, or one /64 of IPv6, in an hour (SPEC §6): enough for a workshop table, too few for a farm of sandboxes.
 pub const SIGNUPS_PER_HOUR: i64 = 3;
 /// A name is a label.
 pub const NAME_CHARACTERS_AT_MOST: usize = 80;
@@ -144,6 +144,12 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Whose share of what is shared the caller's requests take.
+    #[must_use]
+    pub fn client(&self) -> limits::Client {
+        limits::Client::Account(self.account.community, self.account.account)
+    }
+
     /// How far this caller reaches.
     #[must_use]
     pub fn reach(&self) -> Reach {
@@ -179,14 +185,14 @@ pub async fn has_paid(ctx: &Ctx, account: AccountKey) -> anyhow::Result<bool> {
     Ok(ledger::report::has_lot(&mut connection, account, &paid).await?)
 }
 
-/// Counts a sign-up against its address; the lock makes simultaneous ones wait for each other.
+/// Counts a sign-up against the network that it comes from; the lock makes simultaneous ones wait for each other.
 async fn count_signup(
     tx: &mut sqlx::PgConnection,
     address: IpAddr,
     now: OffsetDateTime,
 ) -> Result<(), RegisterError> {
     let hour_ago = now - Duration::hours(1);
-    let address = address.to_canonical().to_string();
+    let address = network_of(address).to_string();
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended('signup ' || $1, 0))", address)
         .execute(&mut *tx)
         .await?;

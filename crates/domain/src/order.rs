@@ -31,7 +31,7 @@ use time::OffsetDateTime;
 use types::MicroUsd;
 use uuid::Uuid;
 
-pub use apply::{Applied, ApplyError, Origin, apply};
+pub use apply::{Applied, ApplyError, Origin, apply, apply_news};
 pub use choose::{PAYMENTS_PER_ORDER_AT_MOST, choose};
 pub use held_up::Creditor;
 pub use notices::keep_unread;

@@ -11,17 +11,18 @@
 
 mod day;
 mod end;
+mod in_flight;
 mod run;
 mod words;
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use identity::{Admission, ApiKey};
+use identity::{Admission, ApiKey, Counted};
 use ledger::{AccountKey, NewHold, Op, SubmitError};
+use limits::{Client, Share};
 use tokio::sync::{mpsc, oneshot};
 use types::s2s::InferenceRequest;
 use types::{MicroUsd, Pool, ReservationId, Tier};
@@ -31,8 +32,11 @@ use crate::engine::{Answerer, Answering, EngineError, Passenger};
 use crate::price::WorstCase;
 use crate::{agent, price, reports, sandbox};
 use end::Stop;
+use in_flight::Place;
 
+pub use day::count;
 pub use end::CHARGE_BROKEN_WHOLE;
+pub use in_flight::Live;
 pub use words::{Ask, Finished, Piece, Refusal, Started, Target, requested_pool};
 
 /// The code with which its own caller stops a turn; every other code is a reason of ours.
@@ -64,38 +68,6 @@ impl Events {
     }
 }
 
-/// Turns that run in this process, for the look at leaked holds.
-#[derive(Debug, Default)]
-pub struct Live(Mutex<HashSet<ReservationId>>);
-
-impl Live {
-    /// Whether a turn with this hold runs here.
-    pub fn contains(&self, id: ReservationId) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
-    }
-
-    /// How many turns run here.
-    pub fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-}
-
-/// A turn's place in [`Live`], given up on drop.
-struct Place(Arc<Ctx>, ReservationId);
-
-impl Place {
-    fn take(ctx: &Arc<Ctx>, id: ReservationId) -> Self {
-        ctx.live.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        Self(Arc::clone(ctx), id)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.live.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
-    }
-}
-
 /// A turn before its answer begins: everything that the task needs.
 struct Turn {
     ctx: Arc<Ctx>,
@@ -110,6 +82,8 @@ struct Turn {
     held: i64,
     body: Bytes,
     admission: Option<Admission>,
+    /// One of the account's answers at once.
+    _slot: Share<Client>,
     stop: Option<Stopper>,
     /// The caller gets the answer as a whole: what breaks off before its end is of no use to them.
     whole: bool,
@@ -136,17 +110,17 @@ pub struct Asker<'a> {
     pub account: AccountKey,
     /// Acts as.
     pub tier: Tier,
-    /// The API key that asks: its limits count the turn, and a sandbox key brings its allowance. `None`: a person, whose
-    /// door counts what they ask.
-    pub key: Option<&'a Arc<ApiKey>>,
+    /// The API key that asks, whose limits have counted the request: the turn's tokens are counted too, and a sandbox key
+    /// brings its allowance. `None`: a person, whose door counts what they ask.
+    pub key: Option<(&'a Arc<ApiKey>, Counted)>,
 }
 
 impl<'a> Asker<'a> {
-    /// Whoever holds this key.
+    /// Whoever holds this key, whose request [`count`] has counted.
     #[must_use]
-    pub fn of_key(key: &'a Arc<ApiKey>) -> Self {
+    pub fn of_key(key: &'a Arc<ApiKey>, counted: Counted) -> Self {
         let account = reports::paying_account(reports::account_of(key), key.kind);
-        Self { account, tier: key.tier(), key: Some(key) }
+        Self { account, tier: key.tier(), key: Some((key, counted)) }
     }
 }
 
@@ -189,8 +163,9 @@ async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>)
     };
     fits_context(ctx, pool, &ask, &worst)?;
     takes_images(ctx, pools.unwrap_or(&[pool]), &ask)?;
+    let slot = ctx.live.slot(asker.account)?;
     let admission = match asker.key {
-        Some(key) => Some(admit(ctx, key, &worst).await?),
+        Some((key, counted)) => Some(admit(ctx, key, counted, &worst).await?),
         None => None,
     };
     let rate = admission.as_ref().map(|admission| admission.headers);
@@ -216,7 +191,7 @@ async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>)
     let turn = Turn {
         ctx: Arc::clone(ctx),
         account: asker.account,
-        api_key: asker.key.map(|key| key.id.0),
+        api_key: asker.key.map(|(key, _)| key.id.0),
         passenger,
         pool,
         asked,
@@ -225,6 +200,7 @@ async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>)
         worst,
         body,
         admission,
+        _slot: slot,
         stop,
         whole,
     };
@@ -470,10 +446,15 @@ fn takes_images(ctx: &Ctx, pools: &[Pool], ask: &Ask) -> Result<(), Refusal> {
     Err(Refusal::BadRequest { field: "messages", message })
 }
 
-/// Counts the turn against its key's limits, and sees to it that a sandbox key has its allowance of the day.
-async fn admit(ctx: &Arc<Ctx>, key: &Arc<ApiKey>, worst: &WorstCase) -> Result<Admission, Refusal> {
+/// Sets the turn's tokens aside from the day of its account and key, and sees to it that a sandbox key has its allowance.
+async fn admit(
+    ctx: &Arc<Ctx>,
+    key: &Arc<ApiKey>,
+    counted: Counted,
+    worst: &WorstCase,
+) -> Result<Admission, Refusal> {
     day::seed_limits(ctx, key).await?;
-    let admission = ctx.limits.admit(key, worst.tokens()).map_err(Refusal::Limited)?;
+    let admission = ctx.limits.reserve(key, counted, worst.tokens()).map_err(day::refused)?;
     sandbox::ensure(ctx, key).await.map_err(busy)?;
     Ok(admission)
 }

@@ -20,12 +20,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
 use sqlx::{PgPool, Row as _};
 use time::{Duration, OffsetDateTime};
-use types::Clock;
+use types::{Clock, network_of};
 use uuid::Uuid;
 
 use crate::ShownOnce;
 use crate::nonces::{letters, sha256};
-use crate::per_minute::{PerMinute, network_of};
+use crate::per_minute::PerMinute;
 use crate::sessions::{Session, SessionId, Sessions};
 
 /// How long a code works (SPEC §13).

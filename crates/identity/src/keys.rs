@@ -10,6 +10,8 @@
 //!   shorter outage is bridged, a revocation is never outlived by more than that.
 //! * Revocation cuts open streams: every [`ApiKey`] carries a [`Revocation`] that fires.
 //!
+//! * An account makes few keys a day, and what has ended leaves the table in time.
+//!
 //! Deliberately absent: the tier's rules, the limits (see [`crate::limits`]), and any knowledge of accounts.
 
 mod cache;
@@ -22,7 +24,8 @@ use std::sync::Arc;
 
 use ring::rand::SystemRandom;
 use sqlx::PgPool;
-use time::{Duration, OffsetDateTime};
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime, UtcOffset};
 use types::{AccountId, Clock, CommunityId, KeyId, Tier};
 
 use crate::changes::{self, Tail};
@@ -41,7 +44,15 @@ pub const MAX_OVERLAP: Duration = Duration::days(7);
 pub const DEFAULT_OVERLAP: Duration = Duration::hours(1);
 /// A key's name, in characters: a label, not a document. The table checks the same.
 pub const MAX_NAME_CHARACTERS: usize = 80;
-/// A list shows the newest keys; revoked ones are kept for ever, and a page has to end.
+/// Keys that an account may make in 24 hours, by whatever way, those that have ended counted (SPEC §14).
+pub const MAX_MADE_A_DAY: i64 = 20;
+/// The day of [`MAX_MADE_A_DAY`]: any 24 hours.
+pub const MADE_WITHIN: Duration = Duration::hours(24);
+/// A key that ended longer ago is not listed any more.
+pub const LISTED_AFTER_END: Duration = Duration::days(30);
+/// A key that ended longer ago is deleted when its account makes another: the table has an end.
+pub const KEPT_AFTER_END: Duration = Duration::days(90);
+/// A list shows the newest keys, and a page has to end.
 pub const MAX_LISTED: i64 = 200;
 /// Every cached key is read again this often, so that a missed change heals.
 pub const REFRESH_EVERY: Duration = Duration::seconds(60);
@@ -220,6 +231,14 @@ pub enum KeyError {
     /// without an overlap does not.
     #[error("an account has at most {MAX_ACTIVE_KEYS} active keys: revoke one first")]
     TooMany,
+    /// The account made [`MAX_MADE_A_DAY`] keys in the last 24 hours.
+    #[error("an account makes at most {MAX_MADE_A_DAY} keys a day, and the next one at {}", moment(*.until))]
+    TooManyToday {
+        /// When the oldest of them is a day old.
+        until: OffsetDateTime,
+        /// Seconds until then.
+        retry_after_s: u32,
+    },
     /// The account has no such key, or it does not work any more.
     #[error("there is no such key")]
     NotFound,
@@ -241,6 +260,12 @@ pub enum KeyError {
     /// The database did not answer as it should.
     #[error("the key could not be written")]
     Unexpected(#[source] anyhow::Error),
+}
+
+/// RFC 3339, in UTC, to the second.
+fn moment(at: OffsetDateTime) -> String {
+    let whole = at.to_offset(UtcOffset::UTC).replace_nanosecond(0).unwrap_or(at);
+    whole.format(&Rfc3339).unwrap_or_default()
 }
 
 impl From<sqlx::Error> for KeyError {

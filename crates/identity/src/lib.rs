@@ -12,7 +12,6 @@
 //! secret. What is deliberately absent: HTTP, the environment (settings are passed in), money, and any other clock
 //! than [`types::Clock`].
 
-mod bounded;
 mod changes;
 pub mod handoff;
 pub mod key_text;
@@ -28,12 +27,12 @@ pub mod sessions;
 pub mod siwe;
 pub mod tickets;
 
+pub use self::limits::{Admission, Counted, Limited, Limits, Of, RateHeaders, Seeding, Which};
 pub use handoff::{HandoffFault, Handoffs};
 pub use key_text::KeyKind;
 pub use keys::{
     ApiKey, ApiKeyRow, KeyError, KeyLimits, KeyRefusal, KeyRequest, KeyRing, NewKey, Reach, Revocation,
 };
-pub use limits::{Admission, Limited, Limits, RateHeaders, Seeding, Which};
 pub use nonces::{Nonce, NonceFault, Nonces};
 pub use peppers::{PepperFault, Peppers};
 pub use scopes::{Scope, Scopes, UnknownScope};

@@ -1,38 +1,42 @@
-//! How much a key may do: requests in any minute, tokens in a UTC day (SPEC §6, §13).
+//! How much an account's keys may do: requests in any minute, tokens in a UTC day (SPEC §6, §13, §14).
 //!
+//! * The limits belong to the payer: an account's keys of one kind share one count, so a new key brings no new minute and
+//!   no new day. A key with lower limits has a count of its own beside it.
+//! * A request is counted before its body is read ([`Limits::count`]); it stays counted, whatever becomes of it.
 //! * Requests: a sliding minute, exact to the millisecond for limits up to 600 a minute and to 100 ms above.
-//! * Tokens: the worst case is set aside when a request is admitted and corrected when its real figure is known. What is
-//!   still set aside at midnight counts for the new day, where the books will put it as well.
-//! * A refused request counts for nothing.
+//! * Tokens: the worst case is set aside when it is known ([`Limits::reserve`]) and corrected when the real figure is. What
+//!   is still set aside at midnight counts for the new day, where the books will put it as well.
 //!
 //! Everything is in this process's memory, bounded, and gone after a restart; the day's tokens are read from the books
 //! ([`Limits::seeding`], [`Limits::seed`]), and what is new in them every minute, so that several processes come to see
-//! one another's tokens. Deliberately absent: money, and the reading itself. [`Limits::admit`] only computes, and never
-//! waits.
+//! one another's tokens. Deliberately absent: money, and the reading itself. [`Limits::count`] and [`Limits::reserve`]
+//! only compute, and never wait.
 
+mod meter;
 mod window;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ::limits::make_room;
 use time::Date;
 use tokio::sync::Semaphore;
-use types::{Clock, KeyDay, KeyId};
+use types::{AccountId, Clock, CommunityId, KeyId, TokenDay};
 
-use crate::ApiKey;
-use crate::bounded::make_room;
-use window::Window;
+use crate::keys::KeyLimits;
+use crate::{ApiKey, KeyKind};
+use meter::Meter;
 
-/// Locks; two keys on different ones do not wait for each other.
+/// Locks; two payers on different ones do not wait for each other.
 const SHARDS: usize = 16;
-/// Keys of one shard: 100,000 in all, about 100 MB if every one of them is at its limit. Only keys with a request in
+/// Payers of one shard: 100,000 in all, about 100 MB if every one of them is at its limit. Only payers with a request in
 /// flight are kept beyond that, and those are bounded by the requests in flight.
-const MAX_KEYS_PER_SHARD: usize = 100_000 / SHARDS;
-/// A key without a request for this long is forgotten; its tokens of the day are in the books.
+const MAX_PAYERS_PER_SHARD: usize = 100_000 / SHARDS;
+/// A payer without a request for this long is forgotten; its tokens of the day are in the books.
 const IDLE_MS: i64 = 10 * 60 * 1_000;
 /// What is new in the books is read after this long …
 const SEEDED_FOR_MS: i64 = 45 * 1_000;
-/// … and up to this much more, by the key's id: keys that were first seen together are not read together ever after.
+/// … and up to this much more, by the account's id: those that were first seen together are not read together ever after.
 const SEEDED_SPREAD_MS: i64 = 15 * 1_000;
 /// Readings of the books at once that no request waits for.
 const READINGS: usize = 2;
@@ -65,15 +69,24 @@ pub struct RateHeaders {
     pub reset_tokens_s: u32,
 }
 
-/// What is known of a key's tokens of the day.
+/// Whose tokens of the day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// Those of all keys of the account and the kind.
+    Account,
+    /// Those of one key whose limit is lower.
+    Key,
+}
+
+/// What is known of some tokens of the day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seeding {
-    /// The books were read within the last minute.
+    /// The books were read within the last minute, or need not be read.
     Known,
     /// They were, but longer ago. Said to one caller, who reads what is new since then while everybody goes on with what
     /// is known.
-    Stale(KeyDay),
-    /// This process has not read them: read them, and call [`Limits::seed`], before [`Limits::admit`].
+    Stale(TokenDay),
+    /// This process has not read them: read them, and call [`Limits::seed`], before [`Limits::reserve`].
     Unknown,
 }
 
@@ -90,7 +103,7 @@ pub struct Limited {
     pub never_fits: bool,
 }
 
-/// All keys' limits. Cheap to clone; clones count together.
+/// All limits of keys. Cheap to clone; clones count together.
 #[derive(Clone)]
 pub struct Limits(Arc<Inner>);
 
@@ -103,19 +116,27 @@ struct Inner {
 
 #[derive(Default)]
 struct Shard {
-    meters: HashMap<KeyId, Meter>,
+    meters: HashMap<Payer, Meter>,
     swept_ms: i64,
 }
 
-/// One key's counts.
-struct Meter {
-    requests: Window,
-    day: Date,
-    used: u64,
-    reserved: u64,
-    /// The last reading, and when it was taken or last asked for.
-    read: Option<(KeyDay, i64)>,
-    seen_ms: i64,
+/// Whose the limits are: the keys of one kind of one account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Payer {
+    community: CommunityId,
+    account: AccountId,
+    kind: KeyKind,
+}
+
+impl Payer {
+    fn of(key: &ApiKey) -> Self {
+        Self { community: key.community, account: key.account, kind: key.kind }
+    }
+
+    /// The low bits of an id are random.
+    fn lane(self) -> usize {
+        usize::try_from(self.account.0.unsigned_abs()).unwrap_or(0) % SHARDS
+    }
 }
 
 /// Now, as the counts need it.
@@ -126,6 +147,11 @@ struct Now {
     day_left_s: u32,
 }
 
+/// A request that was counted, and may have its tokens set aside. Nothing gives the count back.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a request is counted so that its body is read and its tokens are set aside"]
+pub struct Counted(());
+
 /// An admitted request. Dropped without [`Admission::correct`], it gives its worst case back: nothing was delivered.
 #[derive(Debug)]
 #[must_use = "dropping it gives the tokens back"]
@@ -133,7 +159,11 @@ pub struct Admission {
     /// Where the key stands with this request counted.
     pub headers: RateHeaders,
     limits: Limits,
-    key: KeyId,
+    payer: Payer,
+    /// The key, when its own count has the tokens as well.
+    narrow: Option<KeyId>,
+    /// The key's own tokens of a day.
+    tokens_per_day: u64,
     worst_case: u64,
     actual: u64,
 }
@@ -155,50 +185,79 @@ impl Limits {
         }))
     }
 
-    /// Counts the request and sets its worst case aside, or says why not. Both limits are decided at once.
-    pub fn admit(&self, key: &ApiKey, worst_case_tokens: u64) -> Result<Admission, Limited> {
+    /// Counts a request against its key's minute and its account's, before its body is read.
+    pub fn count(&self, key: &ApiKey) -> Result<Counted, Limited> {
         let now = self.now();
-        let mut shard = self.shard(key.id);
-        let meter = shard.meter(key.id, now);
-        let refused = meter.refusal(key, worst_case_tokens, now);
-        if refused.is_none() {
-            meter.requests.push(now.ms, key.requests_per_minute);
-            meter.reserved += worst_case_tokens;
+        let mut shard = self.shard(Payer::of(key));
+        let meter = shard.meter_of(key, now);
+        let wait_ms = meter.wait_ms(key, now);
+        if wait_ms > 0 {
+            let retry_after = std::time::Duration::from_millis(wait_ms);
+            let headers = meter.headers(key, now);
+            return Err(Limited { which: Which::RequestsPerMinute, retry_after, headers, never_fits: false });
         }
+        meter.push(key, now);
+        Ok(Counted(()))
+    }
+
+    /// Sets a counted request's worst case aside, or says why not.
+    pub fn reserve(
+        &self,
+        key: &ApiKey,
+        _counted: Counted,
+        worst_case_tokens: u64,
+    ) -> Result<Admission, Limited> {
+        let now = self.now();
+        let payer = Payer::of(key);
+        let mut shard = self.shard(payer);
+        let meter = shard.meter_of(key, now);
+        if let Some((retry_after, never_fits)) = meter.refusal(key, worst_case_tokens, now) {
+            let headers = meter.headers(key, now);
+            return Err(Limited { which: Which::TokensPerDay, retry_after, headers, never_fits });
+        }
+        let narrow = meter.reserve(key, worst_case_tokens);
         let headers = meter.headers(key, now);
         drop(shard);
-        match refused {
-            None => {
-                let limits = self.clone();
-                Ok(Admission { headers, limits, key: key.id, worst_case: worst_case_tokens, actual: 0 })
-            }
-            Some((which, retry_after, never_fits)) => {
-                Err(Limited { which, retry_after, headers, never_fits })
-            }
-        }
+        let limits = self.clone();
+        let tokens_per_day = key.tokens_per_day;
+        Ok(Admission {
+            headers,
+            limits,
+            payer,
+            narrow,
+            tokens_per_day,
+            worst_case: worst_case_tokens,
+            actual: 0,
+        })
     }
 
-    /// Whether the key's tokens of the day have been read from the books lately. [`Seeding::Stale`] is said to one caller
-    /// a minute: should that reading fail, the next one is a minute later.
-    pub fn seeding(&self, key: &ApiKey) -> Seeding {
+    /// Where the key stands.
+    pub fn headers(&self, key: &ApiKey) -> RateHeaders {
         let now = self.now();
-        let mut shard = self.shard(key.id);
-        let meter = shard.meter(key.id, now);
-        let spread_ms = key.id.0.rem_euclid(SEEDED_SPREAD_MS);
-        match &mut meter.read {
-            None => Seeding::Unknown,
-            Some((_, at)) if now.ms - *at < SEEDED_FOR_MS + spread_ms => Seeding::Known,
-            Some((read, at)) => {
-                *at = now.ms;
-                Seeding::Stale(*read)
-            }
-        }
+        self.shard(Payer::of(key)).meter_of(key, now).headers(key, now)
     }
 
-    /// A turn for reading a key's books for the first time: callers of one key wait for one another, and all but the
+    /// Whether the tokens of the day, of the account and of the key, have been read from the books lately.
+    /// [`Seeding::Stale`] is said to one caller a minute: should that reading fail, the next one is a minute later.
+    pub fn seeding(&self, key: &ApiKey) -> [(Of, Seeding); 2] {
+        let now = self.now();
+        let mut shard = self.shard(Payer::of(key));
+        let meter = shard.meter_of(key, now);
+        let of_key = meter.narrow(key).map_or(Seeding::Known, |narrow| narrow.tokens.seeding(key.id.0, now));
+        [(Of::Account, meter.tokens.seeding(key.account.0, now)), (Of::Key, of_key)]
+    }
+
+    /// Whether the books have been read by this process at all.
+    pub fn is_read(&self, key: &ApiKey, of: Of) -> bool {
+        let now = self.now();
+        let mut shard = self.shard(Payer::of(key));
+        shard.meter_of(key, now).tokens_of(key, of).is_none_or(|tokens| tokens.is_read())
+    }
+
+    /// A turn for reading the books for the first time: callers of one account wait for one another, and all but the
     /// first then find it known.
     pub async fn first_sight(&self, key: &ApiKey) -> impl Drop + Send + '_ {
-        self.0.first_sights[lane(key.id)].lock().await
+        self.0.first_sights[Payer::of(key).lane()].lock().await
     }
 
     /// A turn for reading the books beside the requests.
@@ -208,14 +267,12 @@ impl Limits {
 
     /// Takes over what the books say was used on a day. A figure that is lower than our own is only older, and is
     /// ignored; so is one of another day, read just before midnight.
-    pub fn seed(&self, key: &ApiKey, read: KeyDay) {
+    pub fn seed(&self, key: &ApiKey, of: Of, read: TokenDay) {
         let now = self.now();
-        let mut shard = self.shard(key.id);
-        let meter = shard.meter(key.id, now);
-        if meter.day == read.day {
-            meter.used = meter.used.max(read.used);
+        let mut shard = self.shard(Payer::of(key));
+        if let Some(tokens) = shard.meter_of(key, now).tokens_of(key, of) {
+            tokens.seed(read, now);
         }
-        meter.read = Some((read, now.ms));
     }
 
     fn now(&self) -> Now {
@@ -229,17 +286,26 @@ impl Limits {
         }
     }
 
-    fn shard(&self, key: KeyId) -> MutexGuard<'_, Shard> {
-        self.0.shards[lane(key)].lock().unwrap_or_else(PoisonError::into_inner)
+    fn shard(&self, payer: Payer) -> MutexGuard<'_, Shard> {
+        self.0.shards[payer.lane()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The low bits of an id are random.
-fn lane(key: KeyId) -> usize {
-    usize::try_from(key.0.unsigned_abs()).unwrap_or(0) % SHARDS
-}
-
 impl Admission {
+    /// Sets tokens aside up to `to`, for an answer that outgrows what was set aside for it. `false`: the day has not as
+    /// many left, and nothing has changed.
+    pub fn extend(&mut self, to: u64) -> bool {
+        let more = to.saturating_sub(self.worst_case);
+        let now = self.limits.now();
+        let mut shard = self.limits.shard(self.payer);
+        let fits = more == 0 || shard.meter(self.payer, now).extend(self.narrow, self.tokens_per_day, more);
+        drop(shard);
+        if fits {
+            self.worst_case = self.worst_case.max(to);
+        }
+        fits
+    }
+
     /// Replaces the worst case by what was used.
     pub fn correct(mut self, actual_tokens: u64) {
         self.actual = actual_tokens; // `drop` books it
@@ -249,74 +315,36 @@ impl Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         let now = self.limits.now();
-        let mut shard = self.limits.shard(self.key);
-        let meter = shard.meter(self.key, now);
-        meter.reserved = meter.reserved.saturating_sub(self.worst_case);
-        meter.used = meter.used.saturating_add(self.actual);
+        let mut shard = self.limits.shard(self.payer);
+        shard.meter(self.payer, now).correct(self.narrow, self.worst_case, self.actual, now);
     }
 }
 
 impl Shard {
-    fn meter(&mut self, key: KeyId, now: Now) -> &mut Meter {
-        if !self.meters.contains_key(&key) {
+    fn meter_of(&mut self, key: &ApiKey, now: Now) -> &mut Meter {
+        let meter = self.meter(Payer::of(key), now);
+        meter.know(key, now);
+        meter
+    }
+
+    fn meter(&mut self, payer: Payer, now: Now) -> &mut Meter {
+        if !self.meters.contains_key(&payer) {
             self.forget(now);
         }
-        let meter = self.meters.entry(key).or_insert_with(|| Meter {
-            requests: Window::default(),
-            day: now.day,
-            used: 0,
-            reserved: 0,
-            read: None,
-            seen_ms: now.ms,
-        });
-        meter.seen_ms = now.ms;
-        meter.requests.forget(now.ms);
-        if meter.day < now.day {
-            meter.day = now.day;
-            meter.used = 0;
-        }
+        let usual = || Meter::new(KeyLimits::default_for(payer.kind), now);
+        let meter = self.meters.entry(payer).or_insert_with(usual);
+        meter.pass_time(now);
         meter
     }
 
     fn forget(&mut self, now: Now) {
         if now.ms - self.swept_ms >= IDLE_MS {
-            self.meters.retain(|_, meter| meter.reserved > 0 || now.ms - meter.seen_ms < IDLE_MS);
+            self.meters.retain(|_, meter| meter.is_in_use() || now.ms - meter.seen_ms < IDLE_MS);
             self.swept_ms = now.ms;
         }
-        make_room(&mut self.meters, MAX_KEYS_PER_SHARD, |meter| {
-            (meter.reserved == 0).then_some(meter.seen_ms)
+        make_room(&mut self.meters, MAX_PAYERS_PER_SHARD, |meter| {
+            (!meter.is_in_use()).then_some(meter.seen_ms)
         });
-    }
-}
-
-impl Meter {
-    fn refusal(&self, key: &ApiKey, worst_case: u64, now: Now) -> Option<(Which, std::time::Duration, bool)> {
-        let midnight = std::time::Duration::from_secs(u64::from(now.day_left_s));
-        if worst_case > key.tokens_per_day {
-            return Some((Which::TokensPerDay, midnight, true));
-        }
-        let wait_ms = self.requests.wait_ms(now.ms, key.requests_per_minute);
-        if wait_ms > 0 {
-            return Some((Which::RequestsPerMinute, std::time::Duration::from_millis(wait_ms), false));
-        }
-        let settled = self.used.saturating_add(worst_case);
-        if settled > key.tokens_per_day {
-            return Some((Which::TokensPerDay, midnight, false));
-        }
-        // It would fit if the requests in flight used nothing: their corrections may make room at any moment.
-        let fits = settled.saturating_add(self.reserved) <= key.tokens_per_day;
-        (!fits).then_some((Which::TokensPerDay, BUSY_RETRY.min(midnight), false))
-    }
-
-    fn headers(&self, key: &ApiKey, now: Now) -> RateHeaders {
-        RateHeaders {
-            limit_requests: key.requests_per_minute,
-            remaining_requests: key.requests_per_minute.saturating_sub(self.requests.total()),
-            reset_requests_s: self.requests.reset_s(now.ms),
-            limit_tokens: key.tokens_per_day,
-            remaining_tokens: key.tokens_per_day.saturating_sub(self.used).saturating_sub(self.reserved),
-            reset_tokens_s: now.day_left_s,
-        }
     }
 }
 

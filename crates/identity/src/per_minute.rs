@@ -3,12 +3,12 @@
 //! The limit is there to keep strangers off the database, not to protect the secrets: nobody guesses 190 bits.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
+use ::limits::make_room;
 use time::{Duration, OffsetDateTime};
-
-use crate::bounded::make_room;
+use types::network_of;
 
 const WINDOW: Duration = Duration::seconds(60);
 /// Addresses remembered at once: about 5 MB at worst. Past it the ones seen longest ago are forgiven.
@@ -64,16 +64,10 @@ impl PerMinute {
     }
 }
 
-/// A home or a server has a whole IPv6 /64; counting single addresses of it would count nothing.
-pub(crate) fn network_of(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     const START: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;

@@ -437,7 +437,7 @@ async fn a_missed_change_heals_within_a_minute_and_new_limits_arrive() {
     let held = recognise(&house.ring, &gone).await.expect("a key");
     recognise(&house.ring, &changed).await.expect("a key");
     let owner = house.database.owner_pool();
-    sqlx::query("delete from api_key where public_id = $1")
+    sqlx::query("update api_key set revoked_at = created_at where public_id = $1")
         .bind(&gone.key.public_id)
         .execute(&owner)
         .await
@@ -517,8 +517,9 @@ async fn the_table_holds_no_secret_and_grants_no_more_than_is_needed() {
         .await
         .expect("hex");
     assert!(!row.contains(&as_hex), "nor as hex");
+    let deleted = sqlx::query("delete from api_key").execute(pool).await.expect_err("it has not ended");
+    assert!(deleted.to_string().contains("has not ended"), "{deleted}");
     for sql in [
-        "delete from api_key",
         "update api_key set hash = hash",
         "update api_key set account_id = 1",
         "truncate api_key",

@@ -31,8 +31,9 @@ async fn no_debug_and_no_display_shows_a_secret() {
     let key = ring.authenticate(made.secret.reveal(), ip).await.expect("our key");
     let rows = ring.list(AccountId(1)).await.expect("a list");
     let limits = Limits::new(clock.clone());
-    let admission = limits.admit(&key, 1).expect("fits");
-    let limited = limits.admit(&key, u64::MAX).expect_err("never fits");
+    let counted = limits.count(&key).expect("the first");
+    let admission = limits.reserve(&key, counted, 1).expect("fits");
+    let limited = limits.reserve(&key, counted, u64::MAX).expect_err("never fits");
 
     let folder = tempfile::tempdir().expect("a folder");
     let service = ServiceKeys::bootstrap(folder.path(), clock).expect("a key");

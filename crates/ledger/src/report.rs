@@ -12,7 +12,8 @@ mod requests;
 
 use sqlx::PgConnection;
 use time::{Date, OffsetDateTime};
-use types::{AccountId, CommunityId, KeyDay, KeyId, ReservationId};
+use types::{AccountId, CommunityId, KeyId, ReservationId, TokenDay};
+use uuid::Uuid;
 
 pub use agents::{AgentUsage, usage_of_agents};
 pub use billing::{Movement, Origin, lots, movements, origins};
@@ -154,42 +155,105 @@ pub async fn usage(
     .await
 }
 
-/// Tokens that an API key used on `now`'s UTC day, by the books. Goes on from the `last` reading of that day and reads what
-/// is new since then, of the key's own answers and nobody else's.
+/// Tokens that all API keys of an account used on `now`'s UTC day, by the books. Goes on from the `last` reading of that
+/// day and reads what is new since then, of the account's own answers and nobody else's.
 ///
 /// A hold that was swept and charged late, after a reading passed it, is not seen again: it was its process that died.
-pub async fn tokens_of_key(
+pub async fn tokens_of_account(
     connection: &mut PgConnection,
-    key: KeyId,
-    last: Option<KeyDay>,
+    account: AccountKey,
+    last: Option<TokenDay>,
     now: OffsetDateTime,
-) -> Result<KeyDay, sqlx::Error> {
-    let day = now.date();
-    let (since, before) = match last {
-        Some(last) if last.day == day => (last.until.0, last.ended),
-        Some(_) | None => (first_id_of(day), 0),
-    };
-    let settled = first_id_at(milliseconds(now) - UNSEEN_MS).max(since);
-    let row = sqlx::query!(
+) -> Result<TokenDay, sqlx::Error> {
+    let span = Unread::of(last, now);
+    let row = sqlx::query_as!(
+        TokensRead,
         r#"with answer as materialized (
              select id, state, tokens_in + tokens_out as tokens from hold
-             where key_id = $1 and id >= $2 and id < $3),
+             where community_id = $1 and account_id = $2 and key_id is not null and id >= $3 and id < $4),
            until as (
-             select least($4, (select id from answer where state = 0 order by id limit 1)) as id)
+             select least($5, (select id from answer where state = 0 order by id limit 1)) as id)
            select until.id as "until!",
              coalesce(sum(tokens) filter (where state = 1 and answer.id < until.id), 0)::bigint as "ended!",
              coalesce(sum(tokens) filter (where state = 1 and answer.id >= until.id), 0)::bigint as "later!"
            from until left join answer on true group by until.id"#,
-        key.0,
-        since,
-        first_id_of(day.next_day().unwrap_or(Date::MAX)),
-        settled
+        account.community.0,
+        account.account.0,
+        span.since,
+        span.day_end,
+        span.settled
     )
     .fetch_one(connection)
     .await?;
-    let count = |tokens: i64| u64::try_from(tokens).unwrap_or(0);
-    let ended = before + count(row.ended);
-    Ok(KeyDay { day, used: ended + count(row.later), until: ReservationId(row.until), ended })
+    Ok(span.with(&row))
+}
+
+/// [`tokens_of_account`], of one API key of the account.
+pub async fn tokens_of_key(
+    connection: &mut PgConnection,
+    account: AccountKey,
+    key: KeyId,
+    last: Option<TokenDay>,
+    now: OffsetDateTime,
+) -> Result<TokenDay, sqlx::Error> {
+    let span = Unread::of(last, now);
+    let row = sqlx::query_as!(
+        TokensRead,
+        r#"with answer as materialized (
+             select id, state, tokens_in + tokens_out as tokens from hold
+             where community_id = $1 and account_id = $2 and key_id = $3 and id >= $4 and id < $5),
+           until as (
+             select least($6, (select id from answer where state = 0 order by id limit 1)) as id)
+           select until.id as "until!",
+             coalesce(sum(tokens) filter (where state = 1 and answer.id < until.id), 0)::bigint as "ended!",
+             coalesce(sum(tokens) filter (where state = 1 and answer.id >= until.id), 0)::bigint as "later!"
+           from until left join answer on true group by until.id"#,
+        account.community.0,
+        account.account.0,
+        key.0,
+        span.since,
+        span.day_end,
+        span.settled
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(span.with(&row))
+}
+
+/// The part of a day that a reading of tokens has still to look at.
+struct Unread {
+    day: Date,
+    /// What the readings before have summed up, and up to which answer.
+    before: u64,
+    since: Uuid,
+    /// The first answer that may still become visible.
+    settled: Uuid,
+    day_end: Uuid,
+}
+
+/// What a reading of tokens finds.
+struct TokensRead {
+    until: Uuid,
+    ended: i64,
+    later: i64,
+}
+
+impl Unread {
+    fn of(last: Option<TokenDay>, now: OffsetDateTime) -> Self {
+        let day = now.date();
+        let (since, before) = match last {
+            Some(last) if last.day == day => (last.until.0, last.ended),
+            Some(_) | None => (first_id_of(day), 0),
+        };
+        let settled = first_id_at(milliseconds(now) - UNSEEN_MS).max(since);
+        Self { day, before, since, settled, day_end: first_id_of(day.next_day().unwrap_or(Date::MAX)) }
+    }
+
+    fn with(&self, row: &TokensRead) -> TokenDay {
+        let count = |tokens: i64| u64::try_from(tokens).unwrap_or(0);
+        let ended = self.before + count(row.ended);
+        TokenDay { day: self.day, used: ended + count(row.later), until: ReservationId(row.until), ended }
+    }
 }
 
 /// Where one hold stands.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ::limits::{By, Pot};
 use axum::Extension;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
@@ -81,10 +82,13 @@ pub(crate) async fn register(
     request: Request,
 ) -> Response {
     let (parts, incoming) = request.into_parts();
-    let name = match body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await {
-        Ok(whole) => whole.parse().and_then(|body: RegisterBody<'_>| required("name", body.name)),
-        Err(fault) => Err(fault),
-    };
+    let name =
+        match body::read(&app.budgets.bodies, asked.client(), &parts, incoming, limits::SMALL_BODY_BYTES)
+            .await
+        {
+            Ok(whole) => whole.parse().and_then(|body: RegisterBody<'_>| required("name", body.name)),
+            Err(fault) => Err(fault),
+        };
     let name = match name {
         Ok(name) => name,
         Err(fault) => return problem::answer(fault, &asked),
@@ -128,6 +132,7 @@ fn register_refused(error: RegisterError, asked: &Asked) -> Response {
             problem::respond(shape, asked)
         }
         RegisterError::TooMany { retry_after_s } => {
+            Pot::SignUps.refused(By::Client);
             let detail = format!(
                 "Only {} sign-ups an hour are taken from one address. Try again in {retry_after_s} s, or use the key you have.",
                 domain::accounts::SIGNUPS_PER_HOUR
@@ -151,6 +156,7 @@ fn register_refused(error: RegisterError, asked: &Asked) -> Response {
         (status = 401, description = "No key and nobody signed in, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 402, description = "No credits were bought or granted yet", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `keys`", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Twenty keys were made in the last 24 hours, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "Ten keys are active", body = problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "New keys are switched off", body = problem::Problem, content_type = "application/problem+json"),
     ),

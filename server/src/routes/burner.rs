@@ -77,7 +77,9 @@ pub(crate) async fn sign(
 ) -> Response {
     let (parts, incoming) = request.into_parts();
     let signed = async {
-        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let whole =
+            body::read(&app.budgets.bodies, asked.client(), &parts, incoming, limits::SMALL_BODY_BYTES)
+                .await?;
         let body: SignBody<'_> = whole.parse()?;
         let wallet = required("wallet", body.wallet)?;
         let message = body.message.map(|raw| fields::text("message", raw)).transpose()?.unwrap_or_default();

@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
+use ::limits::Client;
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HeaderName};
 use domain::accounts::Standing;
-use domain::turn::Refusal;
-use identity::{ApiKey, KeyRefusal, Scope, Session, SessionRefusal};
+use domain::reports::account_of;
+use domain::turn::{self, Asker, Refusal};
+use identity::{ApiKey, Counted, KeyRefusal, Scope, Session, SessionRefusal};
+use ledger::AccountKey;
 use ring::digest;
 use time::OffsetDateTime;
 use types::{CommunityId, Wallet};
@@ -171,6 +174,20 @@ pub(crate) enum Caller {
     Key(Arc<ApiKey>),
 }
 
+impl Caller {
+    /// Whose share of what is shared the request takes.
+    pub(crate) fn client(&self, asked: &Asked) -> Client {
+        match self {
+            Self::Key(key) => of_account(account_of(key)),
+            Self::Wallet(_) => asked.client(),
+        }
+    }
+}
+
+fn of_account(key: AccountKey) -> Client {
+    Client::Account(key.community, key.account)
+}
+
 /// The caller by key or by session. A request with a credential in its headers means that one, whatever cookie the
 /// browser adds.
 pub(crate) async fn session_or_key(
@@ -227,8 +244,45 @@ fn is_session_token(text: &str) -> bool {
     !text.starts_with(OUR_KEYS) && text.bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
+/// A key whose request was counted before its body is read.
+#[derive(Debug)]
+pub(crate) struct CountedKey {
+    pub(crate) key: Arc<ApiKey>,
+    counted: Counted,
+}
+
+impl CountedKey {
+    /// Whose memory the body takes: all keys of the account share it.
+    pub(crate) fn client(&self) -> Client {
+        of_account(self.asker().account)
+    }
+
+    /// Who asks and pays.
+    pub(crate) fn asker(&self) -> Asker<'_> {
+        Asker::of_key(&self.key, self.counted)
+    }
+}
+
+/// The caller's key, its request counted against its limits. A refused client gets to send its body before it reads why.
+pub(crate) async fn counted_before(
+    app: &App,
+    asked: &Asked,
+    headers: &HeaderMap,
+    body: Body,
+    access: Access,
+) -> Result<(CountedKey, Body), Fault> {
+    let (key, body) = key_before(app, asked, headers, body, access).await?;
+    match turn::count(&app.ctx, &key).await {
+        Ok(counted) => Ok((CountedKey { key, counted }, body)),
+        Err(refusal) => {
+            body::discard(body).await;
+            Err(refusal.into())
+        }
+    }
+}
+
 /// Like [`key`], for a request whose body is still to be read: a refused client gets to send it before it reads why.
-pub(crate) async fn key_before(
+async fn key_before(
     app: &App,
     asked: &Asked,
     headers: &HeaderMap,

@@ -270,7 +270,9 @@ pub(crate) async fn share(
     let (parts, incoming) = request.into_parts();
     let write = async {
         let session = caller::session(&app, &parts.headers).await?;
-        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let whole =
+            body::read(&app.budgets.bodies, asked.client(), &parts, incoming, limits::SMALL_BODY_BYTES)
+                .await?;
         let body: SharingBody<'_> = whole.parse()?;
         let is_public = fields::flag("public", body.public)?;
         let agent = named(&app, names).await?;
@@ -306,7 +308,9 @@ pub(crate) async fn feedback(
     let (parts, incoming) = request.into_parts();
     let write = async {
         let session = caller::session(&app, &parts.headers).await?;
-        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let whole =
+            body::read(&app.budgets.bodies, asked.client(), &parts, incoming, limits::SMALL_BODY_BYTES)
+                .await?;
         let body: FeedbackBody<'_> = whole.parse()?;
         let quality = body.quality.map(|raw| fields::text("quality", raw)).transpose()?;
         let feedback = match quality.as_deref() {

@@ -7,6 +7,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use ::limits::Client;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -30,6 +31,13 @@ pub(crate) struct Asked {
     pub ip: IpAddr,
     /// The peer is this machine and speaks for nobody else.
     pub local: bool,
+}
+
+impl Asked {
+    /// The client, as long as nothing but its address is known.
+    pub(crate) fn client(&self) -> Client {
+        Client::at(self.ip)
+    }
 }
 
 /// The client's address. Read from the right: the last entry that no trusted proxy wrote is the client.

@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     Hungup,
     /// Too many bodies are being read at once.
     Crowded,
+    /// The client's own bodies that are being read take its whole share.
+    OverShare,
     /// A field cannot be right.
     Field {
         /// Its path, for example `messages[2].role`.

@@ -2,14 +2,15 @@
 //!
 //! Both count in this process alone, in bounded memory. They keep a flood away from the books; what must happen once
 //! is the books' own matter, so a count that is lost is laxness for a moment and never a wrong credit. The limit per
-//! payment counts only what the vendor has signed: a stranger cannot use a payment's tries up (SPEC §3). Nor can a
-//! failure of ours: a notice that was not applied gives its try back.
+//! payment counts only what the vendor has signed and what said nothing new: a stranger cannot use a payment's repeats up
+//! (SPEC §3), a failure of ours cannot, and news never waits behind repeats (SPEC §14).
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use time::{Duration, OffsetDateTime};
+use types::network_of;
 
 /// Notices that one address may send at once. The vendor has four addresses and a queue that empties after an outage.
 const BURST: i64 = 6_000;
@@ -19,7 +20,7 @@ const PER_SECOND: i64 = 200;
 const PART_BYTES: usize = 2_048;
 /// Addresses remembered at once, 64 bytes each.
 const ADDRESSES_AT_MOST: usize = 16_384;
-/// Signed notices of one payment in an hour (SPEC §3): every status twice over, or nearly.
+/// Signed notices of one payment in an hour that say nothing new (SPEC §3, §14).
 const PER_PAYMENT: usize = 10;
 const HOUR: Duration = Duration::hours(1);
 /// Payments remembered at once: as many as an hour of the address limit's most.
@@ -80,8 +81,9 @@ impl Gate {
         Ok(())
     }
 
-    /// Counts a signed notice of `payment`, until the try is dropped unused. `Err`: seconds to wait.
-    pub(crate) fn payment(&self, payment: &str, now: OffsetDateTime) -> Result<Try<'_>, u64> {
+    /// Counts a signed notice of `payment` as a repeat, until it is dropped and said something new. `Err`: seconds until the
+    /// next repeat is taken in; until then only news is.
+    pub(crate) fn repeat(&self, payment: &str, now: OffsetDateTime) -> Result<Repeat<'_>, u64> {
         let mut payments = self.payments.lock().unwrap_or_else(PoisonError::into_inner);
         if payments.len() >= PAYMENTS_AT_MOST && !payments.contains_key(payment) {
             payments.retain(|_, seen| seen.back().is_some_and(|last| *last + HOUR > now));
@@ -98,29 +100,29 @@ impl Gate {
             return Err(u64::try_from(left).unwrap_or(1).clamp(1, 3_600));
         }
         seen.push_back(now);
-        Ok(Try { gate: self, payment: payment.to_owned(), at: now, is_used: false })
+        Ok(Repeat { gate: self, payment: payment.to_owned(), at: now, is_used: false })
     }
 }
 
-/// One of a payment's tries. Dropped before it is [used](Try::use_up) it is given back: that the books were busy, or
-/// that the time ran out, is not the vendor's fault.
+/// One of a payment's repeats in an hour. Dropped before it is [used](Repeat::use_up) it is given back: the notice said
+/// something new, or the books were busy, which is not the vendor's fault.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Try<'a> {
+pub(crate) struct Repeat<'a> {
     gate: &'a Gate,
     payment: String,
     at: OffsetDateTime,
     is_used: bool,
 }
 
-impl Try<'_> {
-    /// The notice was taken in.
+impl Repeat<'_> {
+    /// The notice was taken in, and said nothing new.
     pub(crate) fn use_up(mut self) {
         self.is_used = true;
     }
 }
 
-impl Drop for Try<'_> {
+impl Drop for Repeat<'_> {
     fn drop(&mut self) {
         if self.is_used {
             return;
@@ -133,14 +135,6 @@ impl Drop for Try<'_> {
         if seen.is_empty() {
             payments.remove(&self.payment);
         }
-    }
-}
-
-/// A server has a whole IPv6 /64; counting single addresses of it would count nothing.
-fn network_of(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
     }
 }
 
@@ -170,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payment_has_ten_in_any_hour() {
+    fn a_payment_has_ten_repeats_in_any_hour() {
         let gate = Gate::default();
         for minute in 0..10 {
             assert_eq!(take(&gate, "1", START + Duration::minutes(minute)), Ok(()));
@@ -182,19 +176,19 @@ mod tests {
     }
 
     fn take(gate: &Gate, payment: &str, now: OffsetDateTime) -> Result<(), u64> {
-        gate.payment(payment, now).map(Try::use_up)
+        gate.repeat(payment, now).map(Repeat::use_up)
     }
 
     #[test]
-    fn a_try_that_was_not_used_is_given_back() {
+    fn a_notice_that_said_something_new_is_no_repeat() {
         let gate = Gate::default();
         for _ in 0..2 * PER_PAYMENT {
-            drop(gate.payment("1", START).expect("none was used"));
+            drop(gate.repeat("1", START).expect("none was used"));
         }
         assert!(gate.payments.lock().expect("sound").is_empty());
         let running: Vec<_> =
-            (0..PER_PAYMENT).map(|_| gate.payment("1", START).expect("there is room")).collect();
-        assert!(gate.payment("1", START).is_err(), "what is not answered yet counts");
+            (0..PER_PAYMENT).map(|_| gate.repeat("1", START).expect("there is room")).collect();
+        assert!(gate.repeat("1", START).is_err(), "what is not answered yet counts");
         running.into_iter().next().expect("one").use_up();
         assert_eq!(gate.payments.lock().expect("sound")["1"].len(), 1);
     }
@@ -221,7 +215,7 @@ mod tests {
         for number in 0..100_000_u32 {
             let now = START + Duration::milliseconds(number.into());
             gate.address(Ipv4Addr::from_bits(number).into(), now).expect("each is new");
-            gate.payment(&number.to_string(), now).expect("each is new").use_up();
+            gate.repeat(&number.to_string(), now).expect("each is new").use_up();
         }
         assert!(gate.addresses.lock().expect("sound").len() <= ADDRESSES_AT_MOST);
         assert!(gate.payments.lock().expect("sound").len() <= PAYMENTS_AT_MOST);

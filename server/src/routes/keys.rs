@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use ::limits::{By, Pot};
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
@@ -127,7 +128,7 @@ impl From<NewKey> for MadeKey {
 /// The account's keys.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct KeyList {
-    /// Newest first, revoked ones included.
+    /// Newest first, with those that ended in the last 30 days.
     keys: Vec<ListedKey>,
 }
 
@@ -140,6 +141,7 @@ pub(crate) struct KeyList {
         (status = 400, description = "A field cannot be right", body = problem::Problem, content_type = "application/problem+json"),
         (status = 401, description = "No key and nobody signed in, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `keys`", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Twenty keys were made in the last 24 hours, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "Ten keys are active", body = problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "New keys are switched off", body = problem::Problem, content_type = "application/problem+json"),
     ),
@@ -153,7 +155,9 @@ pub(crate) async fn create(
     let (parts, incoming) = request.into_parts();
     let wish = async {
         let caller = caller::standing(&app, &asked, &parts.headers, ACCESS).await?;
-        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let whole =
+            body::read(&app.budgets.bodies, caller.client(), &parts, incoming, limits::SMALL_BODY_BYTES)
+                .await?;
         wish(&whole.parse()?, &caller)
     };
     let wish = match wish.await {
@@ -234,6 +238,7 @@ pub(crate) async fn revoke(
         (status = 401, description = "No key and nobody signed in, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `keys`, or the other one may do more than it", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "The account has no such key", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Twenty keys were made in the last 24 hours, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "It was rotated before, or ten keys are active", body = problem::Problem, content_type = "application/problem+json"),
     ),
     security(("api_key" = []), ("x_api_key" = []), ("session" = []), ("session_token" = []))
@@ -247,7 +252,9 @@ pub(crate) async fn rotate(
     let (parts, incoming) = request.into_parts();
     let read = async {
         let caller = caller::standing(&app, &asked, &parts.headers, ACCESS).await?;
-        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let whole =
+            body::read(&app.budgets.bodies, caller.client(), &parts, incoming, limits::SMALL_BODY_BYTES)
+                .await?;
         let body: RotateBody<'_> = whole.parse_or_empty()?;
         Ok((caller, overlap(&body)?))
     };
@@ -266,6 +273,10 @@ pub(crate) fn refused(error: KeyError, asked: &Asked) -> Response {
     let detail = format!("{error}.");
     match error {
         KeyError::TooMany | KeyError::AlreadyReplaced => problem::respond(Shape::conflict(detail), asked),
+        KeyError::TooManyToday { retry_after_s, .. } => {
+            Pot::Keys.refused(By::Client);
+            problem::respond(Shape::rate_limited(detail, retry_after_s.into()), asked)
+        }
         KeyError::NotFound => {
             let detail = "The account has no such key. GET /api/v1/keys lists the ids of those it has.";
             problem::respond(Shape::not_found(detail), asked)

@@ -11,12 +11,12 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 use axum::response::Response;
-use domain::turn::{self, Ask, Asker};
-use identity::{ApiKey, Scope};
+use domain::turn::{self, Ask};
+use identity::Scope;
 
 use self::answer::{EventWriter, Head};
 use self::ask::Wish;
-use super::caller::{self, Access};
+use super::caller::{self, Access, CountedKey};
 use super::exchange::Asked;
 use super::fault::Fault;
 use super::{App, body, limits, problem, rate, shared, stream};
@@ -105,24 +105,31 @@ async fn door(
     read: impl FnOnce(&body::Whole, &Asked, bool) -> Result<Wish, Fault>,
 ) -> Result<Response, Fault> {
     let (parts, incoming) = request.into_parts();
-    let (key, incoming) = caller::key_before(app, asked, &parts.headers, incoming, ACCESS).await?;
+    let (counted, incoming) = caller::counted_before(app, asked, &parts.headers, incoming, ACCESS).await?;
     let wish = {
-        let whole = body::read(&app.prompts, &parts, incoming, limits::INFERENCE_BODY_BYTES).await?;
+        let whole = body::read(
+            &app.budgets.prompts,
+            counted.client(),
+            &parts,
+            incoming,
+            limits::INFERENCE_BODY_BYTES,
+        )
+        .await?;
         read(&whole, asked, shared::clamp(&parts.headers)?)?
     };
-    answer(app, asked, &key, wish, form).await
+    answer(app, asked, &counted, wish, form).await
 }
 
 async fn answer(
     app: &Arc<App>,
     asked: &Asked,
-    key: &Arc<ApiKey>,
+    counted: &CountedKey,
     wish: Wish,
     form: Form,
 ) -> Result<Response, Fault> {
     let form = wish.form.unwrap_or(form);
     let ask = Ask { whole: form == Form::Whole, ..wish.ask };
-    let started = turn::start(&app.ctx, Asker::of_key(key), ask).await?;
+    let started = turn::start(&app.ctx, counted.asker(), ask).await?;
     let mut headers = shared::answer_headers(&started);
     if let Some(rate) = &started.rate {
         rate::write_native(&mut headers, rate);
@@ -136,11 +143,11 @@ async fn answer(
     };
     match form {
         Form::Stream => {
-            let body = stream::body(started.events, key.clone(), EventWriter::new(head));
+            let body = stream::body(started.events, counted.key.clone(), EventWriter::new(head));
             Ok(shared::event_stream(headers, body))
         }
         Form::Whole => {
-            let gathered = stream::gather(started.events, key).await?;
+            let gathered = stream::gather(started.events, &counted.key).await?;
             Ok(shared::json(headers, &answer::whole(&head, &gathered)))
         }
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use domain::turn::{self, Asker};
+use domain::turn;
 use identity::Scope;
 
 use self::answer::{ChunkWriter, Head};
@@ -59,12 +59,19 @@ pub(crate) async fn chat_completions(
 
 async fn chat(app: &Arc<App>, asked: &Asked, request: Request) -> Result<Response, Fault> {
     let (parts, incoming) = request.into_parts();
-    let (key, incoming) = caller::key_before(app, asked, &parts.headers, incoming, ACCESS).await?;
+    let (counted, incoming) = caller::counted_before(app, asked, &parts.headers, incoming, ACCESS).await?;
     let wish = {
-        let whole = body::read(&app.prompts, &parts, incoming, limits::INFERENCE_BODY_BYTES).await?;
+        let whole = body::read(
+            &app.budgets.prompts,
+            counted.client(),
+            &parts,
+            incoming,
+            limits::INFERENCE_BODY_BYTES,
+        )
+        .await?;
         ask::wish(&whole.parse()?, asked, shared::clamp(&parts.headers)?)?
     };
-    let started = turn::start(&app.ctx, Asker::of_key(&key), wish.ask).await?;
+    let started = turn::start(&app.ctx, counted.asker(), wish.ask).await?;
     let head = Head {
         id: started.reservation_id,
         created: app.ctx.clock.now().unix_timestamp(),
@@ -77,8 +84,8 @@ async fn chat(app: &Arc<App>, asked: &Asked, request: Request) -> Result<Respons
     }
     if wish.stream {
         let writer = ChunkWriter::new(&head, wish.include_usage);
-        return Ok(shared::event_stream(headers, stream::body(started.events, key, writer)));
+        return Ok(shared::event_stream(headers, stream::body(started.events, counted.key, writer)));
     }
-    let gathered = stream::gather(started.events, &key).await?;
+    let gathered = stream::gather(started.events, &counted.key).await?;
     Ok(shared::json(headers, &answer::completion(&head, &gathered)))
 }

@@ -239,7 +239,14 @@ pub(crate) async fn create(
     let read = async {
         let (caller, incoming) = caller_before(&app, &asked, &parts.headers, incoming).await?;
         let idempotency_key = idempotency_key(&parts.headers)?;
-        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let whole = body::read(
+            &app.budgets.bodies,
+            caller.client(&asked),
+            &parts,
+            incoming,
+            limits::SMALL_BODY_BYTES,
+        )
+        .await?;
         let body: OrderBody<'_> = whole.parse()?;
         let pack = required("pack", body.pack)?;
         let community = body.community.map(|raw| fields::text("community", raw)).transpose()?;
@@ -315,7 +322,14 @@ pub(crate) async fn choose(
     let (parts, incoming) = request.into_parts();
     let read = async {
         let (caller, incoming) = caller_before(&app, &asked, &parts.headers, incoming).await?;
-        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let whole = body::read(
+            &app.budgets.bodies,
+            caller.client(&asked),
+            &parts,
+            incoming,
+            limits::SMALL_BODY_BYTES,
+        )
+        .await?;
         let body: ChoiceBody<'_> = whole.parse()?;
         Ok((caller, required("currency", body.currency)?))
     };

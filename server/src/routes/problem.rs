@@ -183,6 +183,7 @@ fn shape(fault: Fault) -> Shape {
         Fault::TooSlow => Shape::new(TOO_SLOW, sentences::TOO_SLOW),
         Fault::Hungup => Shape::new(UNREADABLE, sentences::HUNG_UP),
         Fault::Crowded => Shape::new(OVERLOADED, sentences::CROWDED).retry(Retry::after_seconds(1)),
+        Fault::OverShare => Shape::rate_limited(sentences::OVER_SHARE, 1),
         Fault::Field { param, message } => Shape::invalid(&param, &message),
         Fault::NoKey => Shape::new(UNAUTHENTICATED, sentences::NO_KEY),
         Fault::BadKey => Shape::new(UNAUTHENTICATED, sentences::BAD_KEY),
@@ -239,6 +240,7 @@ fn turn(refusal: Refusal) -> Shape {
             let shape = Shape::new(RATE_LIMITED, sentences::limited(&limited)).retry(retry);
             Shape { rate: Some(limited.headers), ..shape }
         }
+        Refusal::TooManyAtOnce { most } => Shape::rate_limited(sentences::too_many_at_once(most), 1),
         Refusal::EngineUnavailable { retry_after_s } => {
             Shape::new(ENGINE_UNAVAILABLE, sentences::UNAVAILABLE)
                 .retry(Retry::After(Duration::from_secs(retry_after_s.into())))
@@ -445,6 +447,7 @@ mod tests {
             "402 /problems/over-monthly-cap",
             "402 /problems/debt-to-settle",
             "403 /problems/account-frozen",
+            "429 /problems/rate-limited",
             "429 /problems/rate-limited",
             "429 /problems/rate-limited",
             "503 /problems/engine-unavailable",

@@ -33,6 +33,8 @@ pub(crate) const WRONG_TYPE: &str = "The body has to be JSON: send \"Content-Typ
 pub(crate) const TOO_SLOW: &str = "The body did not arrive in time. Send it again over a faster connection.";
 pub(crate) const HUNG_UP: &str = "The body broke off before its end. Send it again.";
 pub(crate) const CROWDED: &str = "Too many large requests are arriving at once. Try again in a second.";
+pub(crate) const OVER_SHARE: &str = "Your own requests that are still arriving take up all the room that one client has here. Let some of them \
+     arrive, then send the next.";
 pub(crate) const WRONG_METHOD: &str =
     "This address does not take that method; the Allow header and /docs name the ones it takes.";
 pub(crate) const ANSWER_TOO_LONG: &str = "The answer is too long to be sent in one piece. What was delivered is charged; ask with \"stream\": true.";
@@ -91,19 +93,25 @@ pub(crate) fn owing(owed: MicroUsd) -> String {
     )
 }
 
+pub(crate) fn too_many_at_once(most: usize) -> String {
+    format!(
+        "Too many answers at once for this account: {most} are in flight. Let one of them end, then ask again; nothing was charged."
+    )
+}
+
 pub(crate) fn limited(limited: &Limited) -> String {
     let wait = limited.retry_after.as_secs().max(1);
     let headers = &limited.headers;
     match (limited.which, limited.never_fits) {
         (identity::Which::RequestsPerMinute, _) => {
             format!(
-                "The key's limit of {} requests per minute is reached. Try again in {wait} s.",
+                "The limit of {} requests per minute is reached, of this key or of all keys of its account together. Try again in {wait} s.",
                 headers.limit_requests
             )
         }
         (identity::Which::TokensPerDay, false) => format!(
-            "The key's limit of {} tokens per day leaves {} and this request may use more. Lower max_tokens or shorten the \
-             prompt; the day ends in {wait} s (00:00 UTC).",
+            "The limit of {} tokens per day, which all keys of the account share, leaves {} and this request may use more. Lower \
+             max_tokens or shorten the prompt; the day ends in {wait} s (00:00 UTC).",
             headers.limit_tokens, headers.remaining_tokens
         ),
         (identity::Which::TokensPerDay, true) => format!(

@@ -146,6 +146,7 @@ pub(crate) mod tests {
             Refusal::Frozen,
             limited(Which::RequestsPerMinute),
             limited(Which::TokensPerDay),
+            Refusal::TooManyAtOnce { most: 512 },
             Refusal::EngineUnavailable { retry_after_s: 30 },
             failed(502, "provider_error"),
             failed(400, "bad_request"),

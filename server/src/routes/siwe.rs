@@ -253,7 +253,9 @@ pub(crate) async fn verify(
 ) -> Response {
     let (parts, incoming) = request.into_parts();
     let read = async {
-        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let whole =
+            body::read(&app.budgets.bodies, asked.client(), &parts, incoming, limits::SMALL_BODY_BYTES)
+                .await?;
         let body: VerifyBody<'_> = whole.parse()?;
         Ok::<_, Fault>((required("message", body.message)?, required("signature", body.signature)?))
     };

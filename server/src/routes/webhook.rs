@@ -7,18 +7,22 @@
 
 use std::sync::Arc;
 
+use ::limits::{By, Pot};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::HeaderName;
 use axum::response::Response;
-use domain::order::{self, Applied, ApplyError, Origin};
+use domain::order::{self, ApplyError, Origin};
 use pay::notice::{self, IpnSecret, Rejection};
+use pay::report::Report;
 use serde::Serialize;
+use tokio::time::Instant;
 use types::failpoint;
 use utoipa::ToSchema;
 
+use super::body::Whole;
 use super::caller::Access;
 use super::exchange::Asked;
 use super::fault::Fault;
@@ -48,8 +52,9 @@ pub(crate) struct Taken {
         (status = 200, description = "Applied, now or before; or kept for a person to look at", body = Taken),
         (status = 400, description = "The body is not unambiguous JSON", body = problem::Problem, content_type = "application/problem+json"),
         (status = 401, description = "The signature is missing or does not fit", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not arrive in time", body = problem::Problem, content_type = "application/problem+json"),
         (status = 413, description = "More than 64 KiB", body = problem::Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many from this address, or more than ten of one payment in an hour; with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many from this address, or more than ten of one payment in an hour that say nothing new; with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "Not taken in, and nothing is lost: tell it again; with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
     )
 )]
@@ -64,10 +69,14 @@ pub(crate) async fn take(
             "This server has no payment processor: it takes no notices until NOWPAYMENTS_IPN_SECRET is set.";
         return problem::respond(Shape::payments_unavailable(detail, RETRY_S), &asked);
     };
-    let taking = take_in_time(&app, &asked, secret, &parts.headers, body);
-    let outcome = match tokio::time::timeout(limits::NOTICE, taking).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(Refused::Late),
+    let until = Instant::now() + limits::NOTICE;
+    let outcome = match authenticated(&app, &asked, secret, &parts.headers, body).await {
+        // Only what the vendor has signed may be late by our fault.
+        Ok(notice) => {
+            let applied = tokio::time::timeout_at(until, apply(&app, &notice)).await;
+            applied.unwrap_or(Err(Refused::Late))
+        }
+        Err(refused) => Err(refused),
     };
     metrics::counter!("freeside_payment_notices_total", "outcome" => word(&outcome)).increment(1);
     match outcome {
@@ -89,7 +98,7 @@ enum Outcome {
 enum Refused {
     /// Too many from this address.
     Address { retry_after_s: u64 },
-    /// Too many of this payment.
+    /// Too many of this payment that say nothing new.
     Payment { retry_after_s: u64 },
     /// The body did not come, or is too large.
     Body(Fault),
@@ -99,40 +108,71 @@ enum Refused {
     NotJson(String),
     /// The books did not take it.
     Failed(anyhow::Error),
-    /// It took too long; the transaction is rolled back.
+    /// It is the vendor's, and it took us too long; the transaction is rolled back.
     Late,
 }
 
-async fn take_in_time(
+/// Reads a notice, and believes it by its signature alone.
+async fn authenticated(
     app: &App,
     asked: &Asked,
     secret: &IpnSecret,
     headers: &HeaderMap,
     body: Body,
-) -> Result<Outcome, Refused> {
+) -> Result<Notice, Refused> {
     let now = app.ctx.clock.now();
     app.gate.address(asked.ip, now).map_err(|retry_after_s| Refused::Address { retry_after_s })?;
-    let whole = body::read_any(&app.notices, body, limits::NOTICE_BODY_BYTES).await.map_err(Refused::Body)?;
+    let reading = body::read_any(&app.budgets.notices, asked.client(), body, limits::NOTICE_BODY_BYTES);
+    let whole = match tokio::time::timeout(limits::NOTICE, reading).await {
+        Ok(read) => read.map_err(Refused::Body)?,
+        Err(_) => return Err(Refused::Body(Fault::TooSlow)),
+    };
     let size = whole.bytes().len();
     app.gate.body(asked.ip, size, now).map_err(|retry_after_s| Refused::Address { retry_after_s })?;
     let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let report = match notice::authenticate(secret, signature, whole.bytes()) {
-        Ok(report) => report,
+    let said = match notice::authenticate(secret, signature, whole.bytes()) {
+        Ok(report) => Ok(report),
         Err(Rejection::BadSignature) => return Err(Refused::Signature),
         Err(Rejection::NotJson(error)) => return Err(Refused::NotJson(error.to_string())),
-        Err(Rejection::Incomplete(missing)) => {
-            let (ctx, why) = (&app.ctx, missing.to_string());
-            let kept = order::keep_unread(&ctx.db, &ctx.clock, whole.bytes(), &why).await;
-            return kept.map(|()| Outcome::Unread).map_err(|error| Refused::Failed(error.into()));
+        Err(Rejection::Incomplete(missing)) => Err(missing.to_string()),
+    };
+    Ok(Notice { said, whole })
+}
+
+/// A notice of the vendor's.
+struct Notice {
+    /// What it says, or why it says too little to be applied.
+    said: Result<Report, String>,
+    whole: Whole,
+}
+
+/// Takes the vendor's notice into the books. The limit per payment is of repeats: past it, news is applied still.
+async fn apply(app: &App, notice: &Notice) -> Result<Outcome, Refused> {
+    let (ctx, verbatim) = (&app.ctx, notice.whole.bytes());
+    let failed = |error: ApplyError| Refused::Failed(error.into());
+    let report = match &notice.said {
+        Ok(report) => report,
+        Err(why) => {
+            let kept = order::keep_unread(&ctx.db, &ctx.clock, verbatim, why).await;
+            return kept.map(|()| Outcome::Unread).map_err(failed);
         }
     };
-    let counted = app.gate.payment(&report.payment_id, now);
-    let counted = counted.map_err(|retry_after_s| Refused::Payment { retry_after_s })?;
     failpoint::reach("webhook.authenticated").await;
-    let applied: Result<Applied, ApplyError> =
-        order::apply(&app.ctx.db, &app.ctx.clock, &report, Origin::Notice { verbatim: whole.bytes() }).await;
-    applied.map_err(|error| Refused::Failed(error.into()))?;
-    counted.use_up();
+    match app.gate.repeat(&report.payment_id, ctx.clock.now()) {
+        Ok(repeat) => {
+            let origin = Origin::Notice { verbatim };
+            let applied = order::apply(&ctx.db, &ctx.clock, report, origin).await.map_err(failed)?;
+            if !applied.is_news {
+                repeat.use_up();
+            }
+        }
+        Err(retry_after_s) => {
+            let applied = order::apply_news(&ctx.db, &ctx.clock, report, verbatim).await.map_err(failed)?;
+            if applied.is_none() {
+                return Err(Refused::Payment { retry_after_s });
+            }
+        }
+    }
     failpoint::reach("webhook.applied").await;
     Ok(Outcome::Applied)
 }
@@ -157,7 +197,9 @@ fn refuse(refused: Refused, asked: &Asked) -> Response {
             Shape::rate_limited("Too many payment notices come from this address.", retry_after_s)
         }
         Refused::Payment { retry_after_s } => {
-            let detail = "Ten notices of this payment came within an hour. Nothing is lost: the payment is asked about anyway.";
+            Pot::Repeats.refused(By::Client);
+            let detail = "Ten notices of this payment that say nothing new came within an hour, and this is another one. What \
+                          is new is taken in at any time.";
             Shape::rate_limited(detail, retry_after_s)
         }
         Refused::Body(fault) => return problem::answer(fault, asked),

@@ -14,6 +14,7 @@ mod seats;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::limits::{By, Full, Pot};
 use axum::Extension;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Query, State, WebSocketUpgrade};
@@ -27,7 +28,7 @@ use tokio::sync::watch;
 
 use self::connection::Connection;
 use self::frames::FRAME_BYTES_IN;
-use self::seats::{Full, Seats};
+use self::seats::Seats;
 use super::App;
 use super::exchange::Asked;
 use super::fault::Fault;
@@ -186,10 +187,13 @@ async fn admit(
             refuse(Shape::not_found(detail))
         })?;
     let seat = app.sockets.0.seats.sit(asked.ip).map_err(|full| {
-        let detail = match full {
-            Full::Yours => "Ten sockets are open from your address. Close one, or try again in a minute.",
-            Full::Everything => "Too many sockets are open here. Try again in a minute.",
+        let (by, detail) = match full {
+            Full::Yours => {
+                (By::Client, "Ten sockets are open from your address. Close one, or try again in a minute.")
+            }
+            Full::Everything => (By::All, "Too many sockets are open here. Try again in a minute."),
         };
+        Pot::Sockets.refused(by);
         refuse(Shape::rate_limited(detail, 60))
     })?;
     Ok((agent, seat))

@@ -188,6 +188,7 @@ pub(crate) fn router(
             Environment::Development => Burner::Offered,
             Environment::Production => Burner::Absent,
         },
+        budgets: routes::Budgets::default(),
     })
 }
 

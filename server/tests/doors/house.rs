@@ -16,7 +16,9 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use pay::notice::IpnSecret;
 use pay::nowpayments::Client;
 use pay::simulator::{self, Running, Simulator};
-use server::routes::{AppState, Burner, Check, OperatorToken, SignIn, SignUp, Sockets, Timings, router};
+use server::routes::{
+    AppState, Budgets, Burner, Check, OperatorToken, SignIn, SignUp, Sockets, Timings, router,
+};
 use server::serve::{AgentView, Contracts};
 use testing::postgres::TestDatabase;
 use time::OffsetDateTime;
@@ -55,6 +57,29 @@ pub(crate) struct House {
     _servers: JoinSet<()>,
 }
 
+/// What differs between houses.
+struct Setup {
+    timings: Timings,
+    contracts: Option<Arc<dyn identity::siwe::ContractWallets>>,
+    clock: Clock,
+    budgets: Budgets,
+    live: domain::turn::Live,
+    catalog: String,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            timings: Timings::default(),
+            contracts: None,
+            clock: Clock::system(),
+            budgets: Budgets::default(),
+            live: domain::turn::Live::default(),
+            catalog: DEFAULT_TOML.to_owned(),
+        }
+    }
+}
+
 impl House {
     pub(crate) async fn open() -> Self {
         Self::open_with(Timings::default()).await
@@ -62,39 +87,41 @@ impl House {
 
     /// Of a development server: with wallets for trying.
     pub(crate) async fn open_for_trying() -> Self {
-        Self::build(Timings::default(), Burner::Offered, None, Clock::system(), DEFAULT_TOML).await
+        Self::build(Burner::Offered, Setup::default()).await
     }
 
     /// Whose sockets keep other times.
     pub(crate) async fn open_with(timings: Timings) -> Self {
-        Self::build(timings, Burner::Absent, None, Clock::system(), DEFAULT_TOML).await
+        Self::build(Burner::Absent, Setup { timings, ..Setup::default() }).await
     }
 
     /// Whose time the test moves.
     pub(crate) async fn open_at(clock: Clock) -> Self {
-        Self::build(Timings::default(), Burner::Absent, None, clock, DEFAULT_TOML).await
+        Self::build(Burner::Absent, Setup { clock, ..Setup::default() }).await
     }
 
     /// Which can ask chains about wallets that are contracts.
     pub(crate) async fn open_with_chains(contracts: Contracts) -> Self {
-        let contracts: Arc<dyn identity::siwe::ContractWallets> = Arc::new(contracts);
-        Self::build(Timings::default(), Burner::Absent, Some(contracts), Clock::system(), DEFAULT_TOML).await
+        let contracts: Option<Arc<dyn identity::siwe::ContractWallets>> = Some(Arc::new(contracts));
+        Self::build(Burner::Absent, Setup { contracts, ..Setup::default() }).await
     }
 
     /// Whose models are those of this catalog.
     pub(crate) async fn open_with_catalog(catalog: &str) -> Self {
-        Self::build(Timings::default(), Burner::Absent, None, Clock::system(), catalog).await
+        Self::build(Burner::Absent, Setup { catalog: catalog.to_owned(), ..Setup::default() }).await
     }
 
-    async fn build(
-        timings: Timings,
-        burner: Burner,
-        contracts: Option<Arc<dyn identity::siwe::ContractWallets>>,
-        clock: Clock,
-        catalog: &str,
-    ) -> Self {
+    /// Whose budgets for bodies are so much smaller, and which lets an account have so many answers at once.
+    pub(crate) async fn open_small(budgets_divided_by: usize, answers_at_once: usize) -> Self {
+        let budgets = Budgets::divided_by(budgets_divided_by);
+        let live = domain::turn::Live::with_at_most(answers_at_once);
+        Self::build(Burner::Absent, Setup { budgets, live, ..Setup::default() }).await
+    }
+
+    async fn build(burner: Burner, setup: Setup) -> Self {
+        let Setup { timings, contracts, clock, budgets, live, catalog } = setup;
         let database = TestDatabase::new().await;
-        let catalog = Arc::new(Catalog::parse(catalog).expect("a sound catalog"));
+        let catalog = Arc::new(Catalog::parse(&catalog).expect("a sound catalog"));
         let folder = tempfile::tempdir().expect("a folder");
         let service_keys = Arc::new(ServiceKeys::bootstrap(folder.path(), clock.clone()).expect("new keys"));
         let front = front();
@@ -156,7 +183,7 @@ impl House {
             price_version,
             payments,
             flags: domain::flags::Flags::new(domain::flags::FirstValues::ALL_ON),
-            live: domain::turn::Live::default(),
+            live,
             sandbox: domain::sandbox::Minted::default(),
             agents: domain::agent::Known::default(),
             chat: domain::chat::Running::default(),
@@ -188,6 +215,7 @@ impl House {
             sockets: sockets.clone(),
             sign_up: SignUp::Anyone,
             burner,
+            budgets,
         });
         let service = app.into_make_service_with_connect_info::<SocketAddr>();
         let front = front.tap_io(|stream| stream.set_nodelay(true).expect("a fresh socket"));

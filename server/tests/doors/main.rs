@@ -14,6 +14,7 @@ mod client;
 mod contract_wallets;
 mod dialects;
 mod embed;
+mod fairness;
 mod house;
 mod keys;
 mod money;

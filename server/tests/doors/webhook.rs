@@ -102,7 +102,7 @@ async fn a_notice_is_bounded_and_unambiguous() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_eleventh_signed_notice_of_a_payment_in_an_hour_waits_and_strangers_use_nothing_up() {
+async fn the_eleventh_repeat_of_a_payments_notice_in_an_hour_waits_and_strangers_use_nothing_up() {
     let house = House::open().await;
     let payer = house.payer(MicroUsd::ZERO).await;
     let (order, payment) = house.bought(&payer).await;
@@ -110,6 +110,7 @@ async fn the_eleventh_signed_notice_of_a_payment_in_an_hour_waits_and_strangers_
     for _ in 0..20 {
         assert_eq!(house.tell_with("0", notice.to_string().into_bytes()).await.status, 401);
     }
+    assert_eq!(house.tell(&notice).await.status, 200, "news is no repeat");
     for number in 0..10 {
         assert_eq!(house.tell(&notice).await.status, 200, "{number}");
     }
@@ -120,6 +121,37 @@ async fn the_eleventh_signed_notice_of_a_payment_in_an_hour_waits_and_strangers_
     let (other_order, other) = house.bought(&payer).await;
     assert_eq!(house.tell(&finished(&other, &other_order)).await.status, 200, "another payment");
     assert_eq!(house.balance(&payer).await.minted, 2 * 10_500_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn news_never_waits_behind_repeats() {
+    let house = House::open().await;
+    let payer = house.payer(MicroUsd::ZERO).await;
+    let (order, payment) = house.bought(&payer).await;
+    let saying = |status: &str| {
+        let mut notice = finished(&payment, &order);
+        notice["payment_status"] = json!(status);
+        notice
+    };
+    let confirming = saying("confirming");
+    let repeats = futures_util::future::join_all((0..30).map(|_| house.tell(&confirming))).await;
+    let taken = repeats.iter().filter(|reply| reply.status == 200).count();
+    assert!((10..=11).contains(&taken), "{taken} of thirty at once");
+    assert!(repeats.iter().all(|reply| matches!(reply.status.as_u16(), 200 | 429)));
+    while house.tell(&confirming).await.status == 200 {}
+    let kept = house.rows("select count(*) from notice").await;
+    assert!((10..=13).contains(&kept), "repeats past the limit are not kept: {kept}");
+    let news = saying("finished");
+    let told = futures_util::future::join_all((0..10).map(|_| house.tell(&news))).await;
+    let taken = told.iter().filter(|reply| reply.status == 200).count();
+    assert_eq!(taken, 1, "the same news, ten at once, is news once");
+    assert_eq!(house.balance(&payer).await.minted, 10_500_000);
+    assert_eq!(house.tell(&saying("refunded")).await.status, 200, "and so is the next");
+    assert_eq!(house.rows("select count(*) from notice").await, kept + 2);
+    let refused = house.tell(&news).await;
+    assert_eq!(refused.status, 429);
+    assert!(!refused.header("retry-after").is_empty());
+    books::audit(&house.database.pool).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

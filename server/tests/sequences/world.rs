@@ -164,7 +164,10 @@ impl World {
         let leave = script.leave;
         let started = tokio::spawn({
             let (ctx, key) = (Arc::clone(&self.ctx), Arc::clone(key));
-            async move { turn::start(&ctx, Asker::of_key(&key), ask).await }
+            async move {
+                let counted = turn::count(&ctx, &key).await?;
+                turn::start(&ctx, Asker::of_key(&key, counted), ask).await
+            }
         });
         if leave == Leave::BeforeTheHead {
             // The question is on its way by then, or not yet: both are part of the play.
@@ -294,8 +297,8 @@ impl World {
             .fetch_one(&self.database.pool)
             .await
             .expect("readable");
-            let probe = self.ctx.limits.admit(key, 0).map_err(|limited| format!("{limited:?}"))?;
-            let counted = probe.headers.limit_tokens - probe.headers.remaining_tokens;
+            let headers = self.ctx.limits.headers(key);
+            let counted = headers.limit_tokens - headers.remaining_tokens;
             if i64::try_from(counted) != Ok(charged) {
                 return Err(format!("the day has {counted} tokens, and {charged} were charged"));
             }

@@ -12,6 +12,7 @@ mod client;
 mod crash;
 mod cut_client;
 mod embedded;
+mod fairness;
 mod headers;
 mod many_sockets;
 mod money;

@@ -171,6 +171,10 @@ pub(super) fn refused(refusal: &turn::Refusal) -> How {
             "rate_limited",
             format!("Too many requests. Try again in {} s.", limited.retry_after.as_secs().max(1)),
         ),
+        Refusal::TooManyAtOnce { most } => (
+            "too_many_at_once",
+            format!("Too many answers at once for this account: {most} are in flight. Try again when one has ended."),
+        ),
         Refusal::EngineUnavailable { retry_after_s } => (
             "engine_unavailable",
             format!("Inference temporarily unavailable. Try again in {retry_after_s} s; nothing was charged."),

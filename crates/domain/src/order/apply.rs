@@ -64,6 +64,8 @@ pub struct Applied {
     pub opened: Vec<Review>,
     /// It is paid, and the ledger mints nothing for now: the next report credits it.
     pub is_held_up: bool,
+    /// It said something new, or changed something that an earlier report could not.
+    pub is_news: bool,
 }
 
 /// Why a report was not applied. Nothing of it was kept.
@@ -125,6 +127,27 @@ pub async fn apply(
     Ok(applied)
 }
 
+/// [`apply`] of a notice, when it says something new; `None`: it does not, and nothing of it is kept. Told under the
+/// order's lock: of the same news, ten at once, one is applied.
+pub async fn apply_news(
+    db: &PgPool,
+    clock: &Clock,
+    report: &Report,
+    verbatim: &[u8],
+) -> Result<Option<Applied>, ApplyError> {
+    let origin = Origin::Notice { verbatim };
+    let mut tx = db.begin().await?;
+    sqlx::query(LOCK_WAIT).execute(&mut *tx).await?;
+    let applied = apply_in(&mut tx, clock, report, origin).await?;
+    if !applied.is_news {
+        tx.rollback().await?;
+        return Ok(None);
+    }
+    tx.commit().await?;
+    tell(report, origin, &applied);
+    Ok(Some(applied))
+}
+
 async fn apply_in(
     tx: &mut PgConnection,
     clock: &Clock,
@@ -159,7 +182,7 @@ async fn apply_in(
     let place = place.ok_or_else(|| ApplyError::Busy(sqlx::Error::RowNotFound))?;
 
     let is_news = take_in(&mut rows[place], &order, report);
-    let mut applied = about(&order);
+    let mut applied = Applied { is_news, ..about(&order) };
     // A notice is kept each time it comes; an answer to our own question only when it says something new.
     if is_news || !matches!(origin, Origin::Poll) {
         notices::keep_report(tx, report, origin, Some(order.id), now).await?;
@@ -169,6 +192,8 @@ async fn apply_in(
     }
     settle(tx, clock, &order, &mut rows, Some(place), now, &mut applied).await?;
     poll::reschedule(tx, &rows[place], origin, applied.is_held_up, now).await?;
+    let is_moved = applied.minted > MicroUsd::ZERO || applied.reversed > MicroUsd::ZERO;
+    applied.is_news |= is_moved || !applied.opened.is_empty();
     record_deed(tx, clock, report, origin, Some(&order)).await?;
     Ok(applied)
 }
@@ -186,6 +211,7 @@ async fn of_other_order(
     let mut applied = about(order);
     let detail = order.id.to_string();
     open(tx, &mut applied, Review::OtherOrder, report, &detail, Some(order), now).await?;
+    applied.is_news = !applied.opened.is_empty();
     // An answer that says the same again is not kept, as in `apply_in`.
     if !applied.opened.is_empty() || !matches!(origin, Origin::Poll) {
         notices::keep_report(tx, report, origin, Some(order.id), now).await?;
@@ -210,12 +236,14 @@ fn take_in(row: &mut PaymentRow, order: &Order, report: &Report) -> bool {
     row.payment.facts = known.join(rule::read(terms, report));
     // The largest sum that was told: an old notice that comes late does not take it back.
     let is_more = |known: &str, paid: &str| pay::decimal::compare(known, paid) == Ok(Ordering::Less);
+    let mut is_more_paid = false;
     if let Some(paid) = &report.actually_paid
         && row.actually_paid.as_deref().is_none_or(|known| is_more(known, paid))
     {
         row.actually_paid = Some(paid.clone());
+        is_more_paid = true;
     }
-    row.payment.facts != known
+    row.payment.facts != known || is_more_paid
 }
 
 /// Makes the books, the rows and the review items what the rule says. Under the order's lock. `reported`: the place of
@@ -332,6 +360,7 @@ async fn unknown(
     let mut applied = Applied::default();
     notices::keep_report(tx, report, origin, None, now).await?;
     open(tx, &mut applied, Review::UnknownOrder, report, "", None, now).await?;
+    applied.is_news = !applied.opened.is_empty();
     record_deed(tx, clock, report, origin, None).await?;
     Ok(applied)
 }

@@ -24,6 +24,7 @@ pub(super) const READER_PATIENCE: Duration = Duration::from_mins(1);
 const PIECES_IN_ONE_GO: usize = 256;
 const BALANCE_ENDED: &str = "the balance ended: add credits for longer answers";
 const CAP_REACHED: &str = "a monthly cap was reached: ask for a higher one, or wait for the next month";
+const DAY_ENDED: &str = "the tokens of the day ended: ask for a higher limit, or wait for the next UTC day";
 const NO_MORE_MONEY: &str = "no more money could be set aside: ask again for the rest";
 
 impl Turn {
@@ -143,17 +144,25 @@ impl Turn {
 
     /// Asks for one more slice, or for what the balance still pays for; owns what it needs, so that it can run beside
     /// the stream.
-    fn extension(&self) -> impl Future<Output = Extended> + Send + use<> {
+    fn extension(&mut self) -> impl Future<Output = Extended> + Send + use<> {
         let (worst, covered, held) = (self.worst, self.covered, self.held);
         let (key, id) = (self.account, self.passenger.reservation_id);
         let ledger = self.ctx.ledger.clone();
+        let target = covered.saturating_add(worst.slice).min(worst.max_tokens);
+        let day_has_room = self
+            .admission
+            .as_mut()
+            .is_none_or(|admission| admission.extend(worst.prompt_tokens.saturating_add(target.into())));
         async move {
+            if !day_has_room {
+                return Err(DAY_ENDED);
+            }
             let extend = async |tokens: u32| {
                 let answer = ledger.submit(Op::Extend { key, id, to: worst.cost(tokens).0 }).await?;
                 let Answer::Extended { amount } = answer else { return Err(SubmitError::Unexpected) };
                 Ok((tokens, amount))
             };
-            match extend(covered.saturating_add(worst.slice).min(worst.max_tokens)).await {
+            match extend(target).await {
                 Ok(more) => Ok(more),
                 Err(SubmitError::Refused(Refusal::NotEnough { available })) => {
                     let last = worst.affordable(MicroUsd(held.saturating_add(available)));

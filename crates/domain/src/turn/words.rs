@@ -219,6 +219,12 @@ pub enum Refusal {
     /// Over a rate limit.
     #[error("over the rate limit")]
     Limited(Limited),
+    /// The account has as many answers in flight as one account may have.
+    #[error("too many answers at once for this account")]
+    TooManyAtOnce {
+        /// How many it may have.
+        most: usize,
+    },
     /// The engine's breaker is open or it cannot be reached.
     #[error("Inference temporarily unavailable")]
     EngineUnavailable {

@@ -12,8 +12,8 @@ use types::{Clock, KeyId};
 
 use super::store::{Proof, Row};
 use super::{ApiKey, BELIEVED_FOR, Revocation};
-use crate::bounded::make_room;
 use crate::key_text::PublicId;
+use ::limits::make_room;
 
 /// Keys held at once: about 60 MB at worst. Past it the ones used longest ago leave and are read again when they come.
 const MAX_KNOWN: usize = 100_000;

@@ -7,8 +7,8 @@ use types::{AccountId, KeyId};
 
 use super::store::{self, Proof, Row};
 use super::{
-    ApiKeyRow, KeyError, KeyLimits, KeyRequest, KeyRing, MAX_ACTIVE_KEYS, MAX_NAME_CHARACTERS, MAX_OVERLAP,
-    NewKey, Reach,
+    ApiKeyRow, KEPT_AFTER_END, KeyError, KeyLimits, KeyRequest, KeyRing, LISTED_AFTER_END, MADE_WITHIN,
+    MAX_ACTIVE_KEYS, MAX_MADE_A_DAY, MAX_NAME_CHARACTERS, MAX_OVERLAP, NewKey, Reach,
 };
 use crate::ShownOnce;
 use crate::changes;
@@ -38,9 +38,10 @@ impl KeyRing {
         self.insert(tx, &new, now).await
     }
 
-    /// The account's keys, newest first, revoked ones included.
+    /// The account's keys, newest first, with those that ended in the last [`LISTED_AFTER_END`].
     pub async fn list(&self, account: AccountId) -> Result<Vec<ApiKeyRow>, KeyError> {
-        Ok(store::list(&self.0.db, account).await?)
+        let ended_after = self.0.clock.now() - LISTED_AFTER_END;
+        Ok(store::list(&self.0.db, account, ended_after).await?)
     }
 
     /// Makes a key that takes the place of another, with its name, scopes and limits; the old one works until `overlap`
@@ -110,12 +111,22 @@ impl KeyRing {
         Ok(())
     }
 
+    /// Writes a new key of an account that is locked, when it has not made too many today.
     async fn insert(
         &self,
         tx: &mut PgConnection,
         new: &KeyRequest,
         now: OffsetDateTime,
     ) -> Result<NewKey, KeyError> {
+        store::forget_ended(tx, new.account, now - KEPT_AFTER_END).await?;
+        // Of the newest twenty the oldest is in the way for as long as it is not a day old.
+        if let Some(oldest) = store::made_before(tx, new.account, MAX_MADE_A_DAY - 1).await?
+            && oldest > now - MADE_WITHIN
+        {
+            let until = oldest + MADE_WITHIN;
+            let left = ((until - now).whole_milliseconds() + 999) / 1_000;
+            return Err(KeyError::TooManyToday { until, retry_after_s: u32::try_from(left).unwrap_or(1) });
+        }
         for _ in 0..MAX_DRAWS {
             let (secret, row) = self.draw(new, now).map_err(|_| no_randomness())?;
             if store::insert(tx, &row).await? {

@@ -171,17 +171,23 @@ pub(super) async fn read_many(db: &PgPool, ids: &[PublicId]) -> Result<HashMap<P
     rows.collect()
 }
 
-pub(super) async fn list(db: &PgPool, account: AccountId) -> Result<Vec<ApiKeyRow>, sqlx::Error> {
+/// The account's keys, newest first, but those that ended before `ended_after`.
+pub(super) async fn list(
+    db: &PgPool,
+    account: AccountId,
+    ended_after: OffsetDateTime,
+) -> Result<Vec<ApiKeyRow>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Columns,
         r#"select k.id, k.public_id, k.community_id, k.account_id, k.name, k.kind, k.salt, k.hash, k.pepper_version,
              k.scopes, k.requests_per_minute, k.tokens_per_day, k.created_at, k.last_used_at, k.expires_at, k.revoked_at,
              next.public_id as "successor?"
            from api_key k left join api_key next on next.id = k.replaced_by
-           where k.account_id = $1
+           where k.account_id = $1 and coalesce(least(k.revoked_at, k.expires_at) > $3, true)
            order by k.created_at desc, k.id desc limit $2"#,
         account.0,
-        MAX_LISTED
+        MAX_LISTED,
+        ended_after
     )
     .fetch_all(db)
     .await?;
@@ -217,6 +223,40 @@ pub(super) async fn count_active(
     )
     .fetch_one(tx)
     .await
+}
+
+/// When the account made the key before its `count` newest ones; `None`: it has not made so many.
+pub(super) async fn made_before(
+    tx: &mut PgConnection,
+    account: AccountId,
+    count: i64,
+) -> Result<Option<OffsetDateTime>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select created_at from api_key where account_id = $1 order by created_at desc offset $2 limit 1",
+        account.0,
+        count
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// Deletes the account's keys that ended before `ended`. A key that took the place of one that is kept stays with it.
+pub(super) async fn forget_ended(
+    tx: &mut PgConnection,
+    account: AccountId,
+    ended: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from api_key k
+         where account_id = $1 and created_at < $2 and least(revoked_at, expires_at) < $2
+           and not exists (select from api_key before where before.replaced_by = k.id
+                             and coalesce(least(before.revoked_at, before.expires_at) >= $2, true))",
+        account.0,
+        ended
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Whether the row was written; not, when its id or public id is taken, and another must be drawn.

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use time::OffsetDateTime;
 
 use super::{BELIEVED_FOR, Session, SessionId};
-use crate::bounded::make_room;
+use ::limits::make_room;
 
 /// Sessions held at once: about 40 MB at worst. Past it the ones read longest ago leave and are read again.
 const MAX_KNOWN: usize = 100_000;

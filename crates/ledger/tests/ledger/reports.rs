@@ -1,8 +1,8 @@
 //! Reports for admins reconcile: pools, days and users sum to what the journal says, to the micro-USD.
 
 use ledger::report::{
-    Charged, Span, lots, movements, origins, projection, span, tokens_of_key, usage_by_user,
-    usage_of_community,
+    Charged, Span, lots, movements, origins, projection, span, tokens_of_account, tokens_of_key,
+    usage_by_user, usage_of_community,
 };
 use ledger::{Charge, Kind, Op, Source};
 use rand::rngs::StdRng;
@@ -10,7 +10,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use sqlx::PgConnection;
 use testing::postgres::TestDatabase;
 use time::Duration;
-use types::{AccountId, Clock, CommunityId, KeyDay, KeyId, Pool, ReservationId};
+use types::{AccountId, Clock, CommunityId, KeyId, Pool, ReservationId, TokenDay};
 
 use crate::common::{audit, hold, key, open, start};
 
@@ -199,7 +199,8 @@ async fn readings_that_go_on_from_one_another_see_what_one_of_the_whole_day_sees
     let (ledger, _writers) = start(&database.url(), &clock);
     let mut random = StdRng::seed_from_u64(11);
     let mut connection = database.pool.acquire().await.unwrap();
-    let (mut running, mut last, mut goes_on) = (Vec::new(), None::<KeyDay>, false);
+    let (mut running, mut last, mut goes_on) = (Vec::new(), None::<TokenDay>, false);
+    let mut last_of_account = None::<TokenDay>;
     let mut days = std::collections::BTreeSet::new();
     for _ in 0..400 {
         match random.random_range(0..4) {
@@ -223,8 +224,8 @@ async fn readings_that_go_on_from_one_another_see_what_one_of_the_whole_day_sees
             continue;
         }
         let now = clock.now();
-        let read = tokens_of_key(&mut connection, KeyId(7), last, now).await.unwrap();
-        let whole = tokens_of_key(&mut connection, KeyId(7), None, now).await.unwrap();
+        let read = tokens_of_key(&mut connection, key(1, 1), KeyId(7), last, now).await.unwrap();
+        let whole = tokens_of_key(&mut connection, key(1, 1), KeyId(7), None, now).await.unwrap();
         let by_hand: i64 = sqlx::query_scalar(
             "select coalesce(sum(tokens_in + tokens_out), 0)::bigint from hold
              where key_id = 7 and state = 1 and (created_at at time zone 'utc')::date = $1",
@@ -234,6 +235,18 @@ async fn readings_that_go_on_from_one_another_see_what_one_of_the_whole_day_sees
         .await
         .unwrap();
         assert_eq!(i64::try_from(read.used).unwrap(), by_hand, "{now}");
+        let account = tokens_of_account(&mut connection, key(1, 1), last_of_account, now).await.unwrap();
+        let of_account: i64 = sqlx::query_scalar(
+            "select coalesce(sum(tokens_in + tokens_out), 0)::bigint from hold
+             where account_id = 1 and key_id is not null and state = 1
+               and (created_at at time zone 'utc')::date = $1",
+        )
+        .bind(now.date())
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+        assert_eq!(i64::try_from(account.used).unwrap(), of_account, "{now}");
+        last_of_account = Some(account);
         assert_eq!(read, whole, "{now}");
         goes_on |= last.is_some_and(|last| last.day == read.day && last.ended > 0 && last.until < read.until);
         days.insert(now.date());

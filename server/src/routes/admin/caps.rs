@@ -192,7 +192,9 @@ pub(crate) async fn write(
     let (parts, incoming) = request.into_parts();
     let done = async {
         let (who, community) = super::of_community(&app, &asked, &parts.headers, id).await?;
-        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let whole =
+            body::read(&app.budgets.bodies, asked.client(), &parts, incoming, limits::SMALL_BODY_BYTES)
+                .await?;
         let body: CapBody<'_> = whole.parse()?;
         let limit = limit(body.limit_micro)?;
         let account = body.account_id.map(account).transpose()?;

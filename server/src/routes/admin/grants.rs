@@ -107,7 +107,9 @@ pub(crate) async fn create(
         if !fits || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(bad_idempotency_key());
         }
-        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let whole =
+            body::read(&app.budgets.bodies, asked.client(), &parts, incoming, limits::SMALL_BODY_BYTES)
+                .await?;
         let body: GrantBody<'_> = whole.parse()?;
         let amount = micro("amount_micro", body.amount_micro)?;
         if amount <= MicroUsd::ZERO {

@@ -120,7 +120,9 @@ pub(crate) async fn write(
     let (parts, incoming) = request.into_parts();
     let done = async {
         let (who, community) = super::of_community(&app, &asked, &parts.headers, id).await?;
-        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let whole =
+            body::read(&app.budgets.bodies, asked.client(), &parts, incoming, limits::SMALL_BODY_BYTES)
+                .await?;
         let body: OriginsBody<'_> = whole.parse()?;
         let wanted = origins(body.origins)?;
         let reason = super::reason("reason", body.reason)?;

@@ -229,7 +229,9 @@ pub(crate) async fn reconcile(
     let (parts, incoming) = request.into_parts();
     let read = async {
         let claimant = caller::claimant(&app, &asked, &parts.headers).await?;
-        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let whole =
+            body::read(&app.budgets.bodies, asked.client(), &parts, incoming, limits::SMALL_BODY_BYTES)
+                .await?;
         let body: ReconcileBody<'_> = whole.parse()?;
         let (reason, token) =
             (super::reason("reason", body.reason)?, super::confirmation(body.confirmation)?);

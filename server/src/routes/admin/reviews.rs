@@ -197,7 +197,9 @@ pub(crate) async fn resolve(
     let (parts, incoming) = request.into_parts();
     let read = async {
         let claimant = caller::claimant(&app, &asked, &parts.headers).await?;
-        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let whole =
+            body::read(&app.budgets.bodies, asked.client(), &parts, incoming, limits::SMALL_BODY_BYTES)
+                .await?;
         let body: ResolveBody<'_> = whole.parse()?;
         let resolution = resolution_of(&required("resolution", body.resolution)?)?;
         let (note, token) = (super::reason("note", body.note)?, super::confirmation(body.confirmation)?);

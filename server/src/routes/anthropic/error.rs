@@ -84,6 +84,9 @@ fn shape(fault: Fault) -> Shape {
         Fault::TooSlow => Shape::new(408, INVALID, sentences::TOO_SLOW),
         Fault::Hungup => Shape::new(400, INVALID, sentences::HUNG_UP),
         Fault::Crowded => Shape::new(529, OVERLOADED, sentences::CROWDED).retry(Retry::after_seconds(1)),
+        Fault::OverShare => {
+            Shape::new(429, "rate_limit_error", sentences::OVER_SHARE).retry(Retry::after_seconds(1))
+        }
         Fault::Field { param, message } => Shape::new(400, INVALID, format!("{param}: {message}")),
         Fault::NoKey => Shape::new(401, "authentication_error", sentences::NO_KEY),
         Fault::BadKey => Shape::new(401, "authentication_error", sentences::BAD_KEY),
@@ -126,6 +129,10 @@ fn turn(refusal: Refusal) -> Shape {
                 rate: Some(limited.headers),
                 ..Shape::new(429, "rate_limit_error", sentences::limited(&limited)).retry(retry)
             }
+        }
+        Refusal::TooManyAtOnce { most } => {
+            Shape::new(429, "rate_limit_error", sentences::too_many_at_once(most))
+                .retry(Retry::after_seconds(1))
         }
         Refusal::EngineUnavailable { retry_after_s } => Shape::new(503, OVERLOADED, sentences::UNAVAILABLE)
             .retry(Retry::After(Duration::from_secs(retry_after_s.into()))),
@@ -178,6 +185,7 @@ mod tests {
             "402 billing_error",
             "402 billing_error",
             "403 permission_error",
+            "429 rate_limit_error",
             "429 rate_limit_error",
             "429 rate_limit_error",
             "503 overloaded_error",

@@ -80,6 +80,9 @@ fn shape(fault: Fault) -> Shape {
         Fault::Crowded => {
             Shape::new(503, SERVER, "overloaded", sentences::CROWDED).retry(Retry::after_seconds(1))
         }
+        Fault::OverShare => {
+            Shape::new(429, "requests", LIMITED, sentences::OVER_SHARE).retry(Retry::after_seconds(1))
+        }
         Fault::Field { param, message } => Shape {
             param: Some(param.clone()),
             ..Shape::new(400, INVALID, "invalid_value", format!("{param}: {message}"))
@@ -141,6 +144,10 @@ fn turn(refusal: Refusal) -> Shape {
                 rate: Some(limited.headers),
                 ..Shape::new(429, kind, LIMITED, sentences::limited(&limited)).retry(retry)
             }
+        }
+        Refusal::TooManyAtOnce { most } => {
+            Shape::new(429, "requests", LIMITED, sentences::too_many_at_once(most))
+                .retry(Retry::after_seconds(1))
         }
         Refusal::EngineUnavailable { retry_after_s } => {
             Shape::new(503, SERVER, "engine_unavailable", sentences::UNAVAILABLE)
@@ -204,6 +211,7 @@ mod tests {
             "403 invalid_request_error account_frozen",
             "429 requests rate_limit_exceeded",
             "429 tokens rate_limit_exceeded",
+            "429 requests rate_limit_exceeded",
             "503 server_error engine_unavailable",
             "502 server_error provider_error",
             "400 invalid_request_error bad_request",

@@ -36,7 +36,7 @@ pub(crate) async fn read(app: &App, asked: &Asked, request: Request) -> Result<F
         body::discard(incoming).await;
         return Err(Shape::foreign_form());
     }
-    let whole = body::read_any(&app.bodies, incoming, limits::FORM_BYTES).await;
+    let whole = body::read_any(&app.budgets.bodies, asked.client(), incoming, limits::FORM_BYTES).await;
     let whole = whole.map_err(|fault| problem::of(fault, asked))?;
     let fields = form_urlencoded::parse(whole.bytes()).take(limits::FORM_FIELDS);
     Ok(Form(fields.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()))

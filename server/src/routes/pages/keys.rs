@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use ::limits::{By, Pot};
 use app::developers::{KeyPage, Occasion, Viewer};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
@@ -237,6 +238,10 @@ fn words(error: KeyError) -> Result<(StatusCode, String), Fault> {
     let text = letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect());
     match error {
         KeyError::TooMany | KeyError::AlreadyReplaced => Ok((StatusCode::CONFLICT, text)),
+        KeyError::TooManyToday { .. } => {
+            Pot::Keys.refused(By::Client);
+            Ok((StatusCode::TOO_MANY_REQUESTS, text))
+        }
         KeyError::Beyond => Ok((StatusCode::FORBIDDEN, text)),
         KeyError::NotFound => {
             Ok((StatusCode::NOT_FOUND, "The account has no such key that still works.".to_owned()))

@@ -79,7 +79,9 @@ pub(crate) async fn offer(
                 return Err(fault.into());
             }
         };
-        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let whole =
+            body::read(&app.budgets.bodies, asked.client(), &parts, incoming, limits::SMALL_BODY_BYTES)
+                .await?;
         let body: OfferBody<'_> = whole.parse_or_empty()?;
         let challenge = body.challenge.map(|raw| fields::text("challenge", raw)).transpose()?;
         let handoffs = &app.sign_in.handoffs;
@@ -142,7 +144,9 @@ pub(crate) async fn exchange(
 ) -> Response {
     let (parts, incoming) = request.into_parts();
     let opened = async {
-        let whole = body::read(&app.bodies, &parts, incoming, limits::SMALL_BODY_BYTES).await?;
+        let whole =
+            body::read(&app.budgets.bodies, asked.client(), &parts, incoming, limits::SMALL_BODY_BYTES)
+                .await?;
         let body: ExchangeBody<'_> = whole.parse()?;
         let code = required("code", body.code)?;
         let origin = app.origins.named(&parts.headers).ok_or_else(Shape::not_our_page)?;

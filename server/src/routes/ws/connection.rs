@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::limits::{By, Pot};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use bytes::Bytes;
 use domain::agent::Agent;
@@ -259,6 +260,7 @@ impl Connection {
             return self.session_ended().await;
         }
         if self.seat.belong_to(redeemed.wallet).is_err() {
+            Pot::Sockets.refused(By::Client);
             let message = "Three sockets of this wallet are open. Close another tab, and connect again.";
             self.line.say(frames::error("too_many_connections", message, None)).await?;
             return Err(Close::TooMany);

@@ -4,10 +4,10 @@
 //! matter. A seat is given up when it is dropped, however a connection ends.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use ::limits::{Client, Full, Share, Shares};
 use identity::sessions::SessionId;
 use time::{Duration, OffsetDateTime};
 use types::Wallet;
@@ -25,48 +25,36 @@ const MINUTE: Duration = Duration::MINUTE;
 const SESSIONS_AT_MOST: usize = 20_000;
 
 /// Counts sockets and messages. Cheap to clone; clones count together.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Seats(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
-    taken: Mutex<Taken>,
+    by_address: Shares<Client>,
+    by_wallet: Shares<Wallet>,
     said: Mutex<HashMap<SessionId, VecDeque<OffsetDateTime>>>,
 }
 
-#[derive(Debug, Default)]
-struct Taken {
-    in_all: usize,
-    by_address: HashMap<IpAddr, usize>,
-    by_wallet: HashMap<Wallet, usize>,
-}
-
-/// Why there is no seat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Full {
-    /// [`PER_ADDRESS`] or [`PER_WALLET`].
-    Yours,
-    /// [`IN_ALL`].
-    Everything,
+impl Default for Seats {
+    fn default() -> Self {
+        Self(Arc::new(Inner {
+            by_address: Shares::new(IN_ALL, PER_ADDRESS),
+            by_wallet: Shares::new(IN_ALL, PER_WALLET),
+            said: Mutex::default(),
+        }))
+    }
 }
 
 impl Seats {
     /// A seat for a connection from this address.
     pub(crate) fn sit(&self, address: IpAddr) -> Result<Seat, Full> {
-        let address = network_of(address);
-        let mut taken = self.taken();
-        if taken.in_all >= IN_ALL {
-            return Err(Full::Everything);
-        }
-        count(&mut taken.by_address, address, PER_ADDRESS)?;
-        taken.in_all += 1;
-        drop(taken);
-        Ok(Seat { seats: self.clone(), address, wallet: None })
+        let place = self.0.by_address.take(Client::at(address), 1)?;
+        Ok(Seat { by_wallet: self.0.by_wallet.clone(), _place: place, wallet: None })
     }
 
     /// How many sockets there are.
     pub(crate) fn count(&self) -> usize {
-        self.taken().in_all
+        self.0.by_address.taken()
     }
 
     /// Counts a message of a session. When it is one too many: the time until the next.
@@ -90,69 +78,24 @@ impl Seats {
         times.push_back(now);
         Ok(())
     }
-
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// An address as the limit sees it: a household has a whole /64 of IPv6.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-    }
-}
-
-fn count<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K, most: usize) -> Result<(), Full> {
-    let count = counts.entry(key).or_default();
-    if *count >= most {
-        return Err(Full::Yours);
-    }
-    *count += 1;
-    Ok(())
-}
-
-fn uncount<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(key);
-        }
-    }
 }
 
 /// A connection's place.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    seats: Seats,
-    address: IpAddr,
-    wallet: Option<Wallet>,
+    by_wallet: Shares<Wallet>,
+    _place: Share<Client>,
+    wallet: Option<Share<Wallet>>,
 }
 
 impl Seat {
     /// The connection is this wallet's from here on.
     pub(crate) fn belong_to(&mut self, wallet: Wallet) -> Result<(), Full> {
-        if self.wallet == Some(wallet) {
+        if self.wallet.as_ref().is_some_and(|share| share.client() == wallet) {
             return Ok(());
         }
-        let mut taken = self.seats.taken();
-        count(&mut taken.by_wallet, wallet, PER_WALLET)?;
-        if let Some(before) = self.wallet.replace(wallet) {
-            uncount(&mut taken.by_wallet, &before);
-        }
+        self.wallet = Some(self.by_wallet.take(wallet, 1)?);
         Ok(())
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut taken = self.seats.taken();
-        taken.in_all -= 1;
-        uncount(&mut taken.by_address, &self.address);
-        if let Some(wallet) = &self.wallet {
-            uncount(&mut taken.by_wallet, wallet);
-        }
     }
 }
 
@@ -179,7 +122,6 @@ mod tests {
         assert_eq!(seats.count(), PER_ADDRESS + 1);
         drop((taken, other));
         assert_eq!(seats.count(), 0);
-        assert!(seats.taken().by_address.is_empty(), "nothing is remembered of who left");
     }
 
     #[test]
@@ -209,7 +151,7 @@ mod tests {
         taken.pop();
         assert_eq!(last.belong_to(one), Ok(()), "one was given up");
         drop((taken, last));
-        assert!(seats.taken().by_wallet.is_empty());
+        assert_eq!(seats.0.by_wallet.taken(), 0);
     }
 
     #[test]

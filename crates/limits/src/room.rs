@@ -1,12 +1,12 @@
 //! Room in a bounded map.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 
 /// Drops about the oldest eighth when the map has reached `bound`, so that the scan is paid once per `bound / 8`
 /// insertions. `last_seen` gives an entry's age, or `None` for one that must stay.
-pub(crate) fn make_room<K: Eq + Hash, V, T: Ord + Copy>(
-    map: &mut HashMap<K, V>,
+pub fn make_room<K: Eq + Hash, V, T: Ord + Copy, S: BuildHasher>(
+    map: &mut HashMap<K, V, S>,
     bound: usize,
     last_seen: impl Fn(&V) -> Option<T>,
 ) {
