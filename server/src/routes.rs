@@ -19,6 +19,7 @@ mod fault;
 mod fields;
 mod flags;
 mod gate;
+mod idempotent;
 mod keys;
 mod limits;
 mod models;

@@ -16,14 +16,14 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use domain::turn::{self, Asker};
-use identity::Scope;
+use identity::{ApiKey, Scope};
+use types::ReservationId;
 
 use self::answer::{EventWriter, Head};
 use super::caller::{self, Access};
 use super::exchange::Asked;
 use super::fault::Fault;
-use super::{App, body, limits, rate, shared, stream};
+use super::{App, body, idempotent, limits, rate, shared, stream};
 
 /// Who may call: a key that may chat.
 pub(crate) const ACCESS: Access = Access::Key(Scope::Chat);
@@ -37,7 +37,8 @@ pub(crate) fn is_meant(headers: &HeaderMap) -> bool {
 #[utoipa::path(
     post, path = "/v1/messages", tag = "anthropic", operation_id = "createMessage",
     request_body = ask::MessagesBody<'static>,
-    params(("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your own: the call runs to its end even if you leave, and the same request again within 24 hours gets the stored answer, charged once"),
+           ("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing")),
     responses(
         (status = 200, description = "The message; with `stream: true`, `text/event-stream` of Anthropic's events", body = answer::Message<'static>),
         (status = 400, description = "`invalid_request_error`", body = error::AnthropicError<'static>),
@@ -45,8 +46,10 @@ pub(crate) fn is_meant(headers: &HeaderMap) -> bool {
         (status = 402, description = "`billing_error`: what was asked, what is affordable, what to change", body = error::AnthropicError<'static>),
         (status = 403, description = "`permission_error`", body = error::AnthropicError<'static>),
         (status = 404, description = "`not_found_error`: there is no such model", body = error::AnthropicError<'static>),
+        (status = 409, description = "The first request with this `Idempotency-Key` is being answered, or was charged and its answer not kept", body = error::AnthropicError<'static>),
         (status = 413, description = "`request_too_large`", body = error::AnthropicError<'static>),
         (status = 415, description = "The body is not JSON", body = error::AnthropicError<'static>),
+        (status = 422, description = "The `Idempotency-Key` came with another request", body = error::AnthropicError<'static>),
         (status = 429, description = "`rate_limit_error`, with `retry-after` and `anthropic-ratelimit-*`", body = error::AnthropicError<'static>),
         (status = 502, description = "`api_error`: the model failed", body = error::AnthropicError<'static>),
         (status = 503, description = "`overloaded_error`: the engine cannot be reached, with `retry-after`", body = error::AnthropicError<'static>),
@@ -69,11 +72,26 @@ pub(crate) async fn messages(
 async fn message(app: &Arc<App>, asked: &Asked, request: Request) -> Result<Response, Fault> {
     let (parts, incoming) = request.into_parts();
     let (key, incoming) = caller::key_before(app, asked, &parts.headers, incoming, ACCESS).await?;
-    let wish = {
+    let (wish, keyed) = {
         let whole = body::read(&app.prompts, &parts, incoming, limits::INFERENCE_BODY_BYTES).await?;
-        ask::wish(&whole.parse()?, asked, shared::clamp(&parts.headers)?)?
+        let keyed = idempotent::keyed(app, asked, &key, &parts, &whole, "")?;
+        (ask::wish(&whole.parse()?, asked, shared::clamp(&parts.headers)?)?, keyed)
     };
-    let started = turn::start(&app.ctx, Asker::of_key(&key), wish.ask).await?;
+    let Some(keyed) = keyed else { return answer(app, asked, &key, wish, None).await };
+    let (runner, runners, id) = (Arc::clone(app), asked.clone(), keyed.reservation_id);
+    let work = async move { answer(&runner, &runners, &key, wish, Some(id)).await };
+    let (clock, asked) = (app.ctx.clock.clone(), asked.clone());
+    idempotent::answer(app, keyed, work, move |fault| error::answer_at(fault, &asked, clock.now())).await
+}
+
+async fn answer(
+    app: &App,
+    asked: &Asked,
+    key: &Arc<ApiKey>,
+    wish: ask::Wish,
+    id: Option<ReservationId>,
+) -> Result<Response, Fault> {
+    let started = idempotent::start(app, key, wish.ask, id).await?;
     let head = Head { id: started.reservation_id, model: started.model.clone(), pool: started.pool };
     let mut headers = shared::answer_headers(&started);
     if let Some(rate) = &started.rate {
@@ -81,9 +99,9 @@ async fn message(app: &Arc<App>, asked: &Asked, request: Request) -> Result<Resp
     }
     if wish.stream {
         let writer = EventWriter::new(head, &asked.id);
-        return Ok(shared::event_stream(headers, stream::body(started.events, key, writer)));
+        return Ok(shared::event_stream(headers, stream::body(started.events, Arc::clone(key), writer)));
     }
-    let gathered = stream::gather(started.events, &key).await?;
+    let gathered = stream::gather(started.events, key).await?;
     Ok(shared::json(headers, &answer::message(&head, &gathered)))
 }
 

@@ -15,6 +15,7 @@ mod contract_wallets;
 mod dialects;
 mod embed;
 mod house;
+mod idempotency;
 mod keys;
 mod money;
 mod operations;

@@ -12,6 +12,7 @@ mod crash;
 mod cut_client;
 mod embedded;
 mod headers;
+mod keyed;
 mod many_sockets;
 mod money;
 mod payments;
