@@ -16,6 +16,7 @@ pub mod palette;
 pub mod pool;
 pub mod s2s;
 pub mod sse;
+pub mod text;
 pub mod wallet;
 
 pub use clock::Clock;
