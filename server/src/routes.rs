@@ -313,6 +313,12 @@ pub fn undocumented() -> impl Iterator<Item = &'static str> {
     rows.filter(|row| row.documented == Documented::No && row.method == Method::GET).map(|row| row.path)
 }
 
+/// Every route that changes something, by method and path. For tests that try all of them.
+pub fn changing() -> impl Iterator<Item = (Method, &'static str)> {
+    let rows = table().into_iter().filter(|row| row.method != Method::GET);
+    rows.map(|row| (row.method, row.path))
+}
+
 /// The router of all doors.
 pub fn router(state: AppState) -> Router {
     let app = Arc::new(App {

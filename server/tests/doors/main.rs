@@ -9,6 +9,7 @@ mod admin_pages;
 mod admin_wallets;
 mod agent_pages;
 mod agents;
+mod attacks;
 mod checkout;
 mod client;
 mod contract_wallets;
