@@ -39,6 +39,7 @@ pub fn page(visit: &Visit) -> String {
                     <li><a href="#sdks">"Ask with an SDK"</a></li>
                     <li><a href="#models">"Models and pools"</a></li>
                     <li><a href="#money">"What an answer costs"</a></li>
+                    <li><a href="#retry">"Ask again without paying twice"</a></li>
                     <li><a href="#buy">"Buy credits"</a></li>
                     <li><a href="#watch">"Watch and change keys"</a></li>
                     <li><a href="#limits">"Limits"</a></li>
@@ -134,6 +135,8 @@ fn ideas() -> impl IntoView {
         <p>"Amounts are micro-USD: whole millionths of a dollar, sent as strings, never as floating-point numbers. Before a model is asked, the most that the answer can cost is set aside. When it ends, what it did cost is charged and the rest is given back at once."</p>
         <p>"Who ends an answer early decides who pays. When the model\u{2019}s provider or we fail before you have anything usable, nothing is charged: a whole answer (without "<code>"stream"</code>") that breaks off is free. When you leave or stop it, you pay for the prompt and for what was said by then; a proxy of yours that gives up after its own time limit is you leaving."</p>
         <p>"If that does not fit your balance, the answer is a "<a href="/problems/insufficient-credits">"402"</a>" that says how many tokens you can afford. Send "<code>"X-Freeside-Clamp: affordable"</code>", and "<code>"max_tokens"</code>" is lowered instead."</p>
+        <h2 id="retry">"Ask again without paying twice"</h2>
+        <p>"Send an "<code>"Idempotency-Key"</code>" of your own with a question, and the answer runs to its end even if you lose the connection. The same request again gets the stored answer, marked "<code>"Idempotent-Replayed: true"</code>", for 24 hours and up to 1 MiB; it is charged once. While the first one runs, another is told "<a href="/problems/request-in-flight">"409"</a>". A failure that cost nothing frees the key."</p>
         <h2 id="buy">"Buy credits"</h2>
         <p><a href="/buy">"Choose a pack"</a>", then a coin whose minimum fits it. The checkout shows the address, the exact amount, a memo where the coin needs one, and how the payment stands; the credits arrive whether you watch or not. By the API: "<code>"POST /api/v1/orders"</code>" with an "<code>"Idempotency-Key"</code>", then "<code>"POST /api/v1/orders/{id}/payment"</code>"."</p>
         <p>"Once something was bought, "<a href="/developers/account">"one press"</a>" or "<code>"POST /api/v1/developers/upgrade"</code>" makes a live key."</p>

@@ -322,7 +322,7 @@ fn foot(visit: &Visit) -> impl IntoView + use<> {
                 <ul>
                     <li><a href="/problems">"Problems"</a></li>
                     <li><a href="/openapi.json">"OpenAPI 3.1"</a></li>
-                    <li><a href="/readyz?verbose">"Readiness"</a></li>
+                    <li><a href="/readyz">"Readiness"</a></li>
                     <li><a href="/version">{version}</a></li>
                 </ul>
             </nav>

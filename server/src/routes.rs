@@ -19,6 +19,7 @@ mod fault;
 mod fields;
 mod flags;
 mod gate;
+mod idempotent;
 mod keys;
 mod limits;
 mod models;
@@ -310,6 +311,12 @@ fn for_trying() -> Vec<Row> {
 pub fn undocumented() -> impl Iterator<Item = &'static str> {
     let rows = table().into_iter();
     rows.filter(|row| row.documented == Documented::No && row.method == Method::GET).map(|row| row.path)
+}
+
+/// Every route that changes something, by method and path. For tests that try all of them.
+pub fn changing() -> impl Iterator<Item = (Method, &'static str)> {
+    let rows = table().into_iter().filter(|row| row.method != Method::GET);
+    rows.map(|row| (row.method, row.path))
 }
 
 /// The router of all doors.

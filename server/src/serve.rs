@@ -101,7 +101,19 @@ pub async fn run(settings: Settings, roles: Roles) -> anyhow::Result<()> {
         let sockets = Sockets::new(Timings::default());
         let router = gateway::router(&settings, core, &metrics, addresses.gateway, sockets.clone());
         let ctx = std::sync::Arc::clone(&core.ctx);
-        let drain = async move |within| sockets.drain(&ctx, within).await;
+        let drain = async move |within| {
+            // Keyed requests outlive their connections, as chat turns do.
+            let keyed = async {
+                if tokio::time::timeout(within, ctx.keyed.idle()).await.is_err() {
+                    tracing::warn!(
+                        requests = ctx.keyed.count(),
+                        "keyed requests outlast the drain and are cut"
+                    );
+                    ctx.keyed.cut();
+                }
+            };
+            tokio::join!(sockets.drain(&ctx, within), keyed);
+        };
         let places = http::Places::new(settings.environment, settings.trusted_proxies.clone());
         tasks.spawn(http::serve(listener, router, places, drain, stopped(stop.clone())));
     }

@@ -42,9 +42,11 @@ pub fn read(text: &str) -> Vec<Node> {
     block::split(&text).iter().map(|block| block::render(&block.raw, &mut outline, Ending::Final)).collect()
 }
 
-/// What a text may hold: a line ends in one way, and nothing is invisible to a parser.
+/// What a text may hold: a line ends in one way, nothing is invisible to a parser, and nothing turns what follows around
+/// (the embeddings, overrides and isolates of Unicode's bidirectional algorithm; a script's own direction needs none).
 fn sound(text: &str) -> impl Iterator<Item = char> {
-    text.chars().filter(|c| *c != '\r').map(|c| if c == '\0' { '\u{fffd}' } else { c })
+    let is_kept = |c: &char| !matches!(c, '\r' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().filter(is_kept).map(|c| if c == '\0' { '\u{fffd}' } else { c })
 }
 
 /// Draws one answer as it grows.

@@ -172,6 +172,22 @@ fn draws_what_models_write() {
 }
 
 #[test]
+fn nothing_turns_the_text_after_it_around() {
+    for control in [
+        '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}',
+        '\u{2069}',
+    ] {
+        assert_eq!(html(&format!("pay {control}to *me*")), "<p>pay to <em>me</em></p>", "{control:?}");
+        assert_eq!(html(&format!("`a{control}b`")), "<p><code>ab</code></p>", "{control:?}");
+    }
+    assert_eq!(
+        html("\u{5e9}\u{5dc}\u{5d5}\u{5dd}"),
+        "<p>\u{5e9}\u{5dc}\u{5d5}\u{5dd}</p>",
+        "a script's own direction stays"
+    );
+}
+
+#[test]
 fn html_is_text() {
     for text in ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "a <b onclick=x>c</b>"] {
         let drawn = html(text);

@@ -123,6 +123,8 @@ const TABLE: &[Row] = &[
         &["Read the order to see how it stands.", "Make a new order."]),
     ("request-in-flight", "A request with the same `Idempotency-Key` is being answered at this moment.",
         &["Wait a few seconds and send it again: you will read the same answer.", "Do not change the key: that would make a second deed of it."]),
+    ("answer-not-kept", "The first request with this `Idempotency-Key` was answered and charged once, and its answer is not here to be sent again: it was larger than 1 MiB, your account keeps as many answers as one may, or the server stopped meanwhile.",
+        &["Read `GET /api/v1/requests`: it says what was charged.", "Take a new key to ask again; that is a new charge."]),
     ("idempotency-key-reused", "This `Idempotency-Key` came with another body in the last 24 hours.",
         &["Take a new key for a new request.", "To repeat a request, send exactly the same body."]),
     ("not-confirmed", "The deed is large or cannot be undone, so it has to be asked for twice.",

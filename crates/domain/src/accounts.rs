@@ -72,7 +72,9 @@ pub async fn register(
         return Err(RegisterError::Off);
     }
     let name = name.trim();
-    if name.is_empty() || name.chars().count() > NAME_CHARACTERS_AT_MOST || name.chars().any(char::is_control)
+    if name.is_empty()
+        || name.chars().count() > NAME_CHARACTERS_AT_MOST
+        || name.chars().any(types::text::is_control)
     {
         return Err(RegisterError::BadName);
     }

@@ -15,6 +15,7 @@ pub mod embed;
 pub mod engine;
 pub mod flags;
 pub mod grants;
+pub mod idempotency;
 pub mod member;
 pub mod order;
 pub mod price;
@@ -62,4 +63,6 @@ pub struct Ctx {
     pub agents: agent::Known,
     /// Chat turns that run in this process.
     pub chat: chat::Running,
+    /// Requests with an idempotency key that this process answers.
+    pub keyed: idempotency::answers::InFlight,
 }

@@ -39,8 +39,17 @@ const SHARE_OF_TIME_LEFT: u32 = 2;
 /// Contract versions that were warned about are remembered up to this many.
 const MAX_VERSIONS_SEEN: usize = 16;
 
-/// Prints the metrics, for `GET /metrics`.
-pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
+/// Prints the metrics for `GET /metrics`, or refuses the caller.
+pub type RenderMetrics = Arc<dyn Fn(MetricsCaller<'_>) -> Option<String> + Send + Sync>;
+
+/// Who asks for the metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricsCaller<'a> {
+    /// The peer is this machine and speaks for nobody else.
+    pub is_local: bool,
+    /// The token of `Authorization: Bearer`.
+    pub bearer: Option<&'a str>,
+}
 
 /// Everything the engine is told. It reads no environment.
 #[derive(Clone)]

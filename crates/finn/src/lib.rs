@@ -30,7 +30,7 @@ pub mod transcript;
 pub mod verifier;
 
 pub use agents::{AgentRow, AgentSource, NoAgents};
-pub use engine::{Engine, Settings, SettingsFaults};
+pub use engine::{Engine, MetricsCaller, Settings, SettingsFaults};
 pub use metering::{Discard, Queue, UsageRecord, UsageSink};
 pub use secret::Secret;
 pub use server::{Doors, serve};

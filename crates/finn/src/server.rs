@@ -58,8 +58,8 @@ trait Stream: AsyncRead + AsyncWrite + Send {}
 impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
 
 impl Doors {
-    /// The next connection; an error when the kernel has none to give.
-    async fn accept(&mut self) -> std::io::Result<Pin<Box<dyn Stream>>> {
+    /// The next connection, and whether it comes from this machine; an error when the kernel has none to give.
+    async fn accept(&mut self) -> std::io::Result<(Pin<Box<dyn Stream>>, bool)> {
         let Self { listener, pipes } = self;
         let piped = async {
             match pipes {
@@ -68,12 +68,12 @@ impl Doors {
             }
         };
         tokio::select! {
-            Some(pipe) = piped => Ok(Box::pin(pipe)),
+            Some(pipe) = piped => Ok((Box::pin(pipe), true)),
             accepted = listener.accept() => {
-                let (stream, _) = accepted?;
+                let (stream, peer) = accepted?;
                 // Small events must not wait for an acknowledgement. A socket that refuses is already closed.
                 let _ = stream.set_nodelay(true);
-                Ok(Box::pin(stream))
+                Ok((Box::pin(stream), peer.ip().to_canonical().is_loopback()))
             }
         }
     }
@@ -102,8 +102,8 @@ pub async fn serve(doors: impl Into<Doors>, engine: Arc<Engine>, shutdown: impl 
             accepted = accepted => accepted,
         };
         while connections.try_join_next().is_some() {}
-        let stream = match accepted {
-            Ok(stream) => stream,
+        let (stream, is_loopback) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -113,7 +113,7 @@ pub async fn serve(doors: impl Into<Doors>, engine: Arc<Engine>, shutdown: impl 
         let engine = Arc::clone(&engine);
         let service = service_fn(move |request| {
             let engine = Arc::clone(&engine);
-            async move { Ok::<_, Infallible>(routes::handle(&engine, request).await) }
+            async move { Ok::<_, Infallible>(routes::handle(&engine, request, is_loopback).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

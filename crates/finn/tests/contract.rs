@@ -155,6 +155,14 @@ async fn health_is_independent_and_readiness_tells_problems() {
     assert_eq!(get(&house, "/livez").await.status, 200);
     assert_eq!(get(&house, "/readyz").await.status, 200);
     assert_eq!(get(&house, "/metrics").await.body, "finn_up 1\n");
+    // A proxy on this machine speaks for strangers; the operator's token speaks for itself.
+    for (bearer, status) in [("", 404), ("guess", 404), ("operator", 200)] {
+        let request =
+            Request::get("/metrics").header("host", "finn").header("x-forwarded-for", "203.0.113.9");
+        let request = request.header("authorization", format!("Bearer {bearer}"));
+        let request = request.body(Full::new(Bytes::new())).unwrap();
+        assert_eq!(read(send(house.addr, request).await).await.status, status, "{bearer}");
+    }
     house.keys.set(crate::fake_keys::Keys::Status(500));
     house.clock.advance(time::Duration::seconds(241));
     let ready = get(&house, "/readyz").await;

@@ -118,7 +118,10 @@ impl House {
             ]),
             scripted_pace: Duration::ZERO,
             clock: clock.clone(),
-            render_metrics: Some(Arc::new(|| "finn_up 1\n".to_owned())),
+            render_metrics: Some(Arc::new(|caller| {
+                let may_read = caller.is_local || caller.bearer == Some("operator");
+                may_read.then(|| "finn_up 1\n".to_owned())
+            })),
         };
         let engine =
             Engine::with_agents(settings, Arc::new(MemoryReplay::new()), Arc::new(queue), agents).unwrap();

@@ -350,7 +350,7 @@ impl Inner {
 
 /// A label that is safe to show: printable, and no longer than the table allows.
 fn cleaned(label: &str) -> String {
-    let printable = label.chars().filter(|character| !character.is_control());
+    let printable = label.chars().filter(|character| !types::text::is_control(*character));
     printable.take(MAX_LABEL_CHARACTERS).collect::<String>().trim().to_owned()
 }
 

@@ -101,6 +101,7 @@ const TABLES: &[(&str, &[&str])] = &[
             "flag",
             "holding",
             "idempotency",
+            "kept_answer",
             "member",
             "notice",
             "outbox",

@@ -18,6 +18,7 @@ pub mod palette;
 pub mod pool;
 pub mod s2s;
 pub mod sse;
+pub mod text;
 pub mod token_day;
 pub mod wallet;
 

@@ -1,5 +1,7 @@
 """OpenAI's Python SDK against a started server."""
 
+import uuid
+
 import openai
 
 from checks import (
@@ -53,6 +55,25 @@ def streamed():
             reason = choice.finish_reason or reason
     expect(reason == "stop" and usage.completion_tokens == 12 and text.startswith("[scripted"), (text, usage, reason))
     return f"{len(text)} characters, {usage.completion_tokens} completion tokens"
+
+
+def asked_twice():
+    named = {"Idempotency-Key": f"sdk-{uuid.uuid4()}"}
+    first = ask(client(TEST_KEY), "hello !tokens 8", extra_headers=named)
+    again = client(TEST_KEY).chat.completions.with_raw_response.create(
+        model=MODEL, messages=[{"role": "user", "content": "hello !tokens 8"}], max_tokens=64, extra_headers=named
+    )
+    expect(again.headers["idempotent-replayed"] == "true", again.headers)
+    expect(again.parse() == first, (again.parse(), first))
+    error = refused(
+        openai.UnprocessableEntityError,
+        lambda: ask(client(TEST_KEY, max_retries=2), "something else", extra_headers=named),
+    )
+    expect(error.code == "idempotency_key_reused", error)
+    streams = [list(ask(client(TEST_KEY), "hello !tokens 12", stream=True, extra_headers={
+        "Idempotency-Key": named["Idempotency-Key"] + "-stream"})) for _ in range(2)]
+    expect(streams[0] == streams[1] and len(streams[0]) > 2, streams)
+    return f"the same answer {first.id}"
 
 
 def broken_stream():
@@ -127,6 +148,7 @@ check(f"openai-python {openai.__version__}", [
     ("list models", list_models),
     ("plain answer", plain),
     ("streamed answer with usage", streamed),
+    ("asked twice with one idempotency key", asked_twice),
     ("stream that breaks", broken_stream),
     ("tool call", tool_call),
     ("wrong key", wrong_key),

@@ -194,7 +194,7 @@ pub const TABLE: &[Variable] = &[
         "FREESIDE_TRUSTED_PROXIES",
         Kind::Networks,
         Unset::Nothing,
-        "Proxies whose X-Forwarded-For is believed; without one, a client's address is the connection's.",
+        "Proxies whose X-Forwarded-For is believed; without one, a client's address is the connection's. With one, the operator's token is needed on this machine, too.",
     )
     .example("10.0.0.0/8"),
     Variable::new(

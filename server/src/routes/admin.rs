@@ -156,7 +156,7 @@ pub(crate) fn reason(param: &str, raw: Field<'_>) -> Result<String, Fault> {
 pub(crate) fn reason_of(param: &str, text: &str) -> Result<String, Fault> {
     let text = text.trim();
     let fits = (1..=REASON_CHARACTERS_AT_MOST).contains(&text.chars().count());
-    if !fits || text.chars().any(char::is_control) {
+    if !fits || text.chars().any(types::text::is_control) {
         let message = format!(
             "This has to say why, in 1 to {REASON_CHARACTERS_AT_MOST} characters without line ends: the record keeps it.",
         );

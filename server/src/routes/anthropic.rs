@@ -17,14 +17,14 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use domain::turn;
 use identity::Scope;
+use types::ReservationId;
 
 use self::answer::{EventWriter, Head};
-use super::caller::{self, Access};
+use super::caller::{self, Access, CountedKey};
 use super::exchange::Asked;
 use super::fault::Fault;
-use super::{App, body, limits, rate, shared, stream};
+use super::{App, body, idempotent, limits, rate, shared, stream};
 
 /// Who may call: a key that may chat.
 pub(crate) const ACCESS: Access = Access::Key(Scope::Chat);
@@ -38,7 +38,8 @@ pub(crate) fn is_meant(headers: &HeaderMap) -> bool {
 #[utoipa::path(
     post, path = "/v1/messages", tag = "anthropic", operation_id = "createMessage",
     request_body = ask::MessagesBody<'static>,
-    params(("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your own: the call runs to its end even if you leave, and the same request again within 24 hours gets the stored answer, charged once"),
+           ("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing")),
     responses(
         (status = 200, description = "The message; with `stream: true`, `text/event-stream` of Anthropic's events", body = answer::Message<'static>),
         (status = 400, description = "`invalid_request_error`", body = error::AnthropicError<'static>),
@@ -46,8 +47,10 @@ pub(crate) fn is_meant(headers: &HeaderMap) -> bool {
         (status = 402, description = "`billing_error`: what was asked, what is affordable, what to change", body = error::AnthropicError<'static>),
         (status = 403, description = "`permission_error`", body = error::AnthropicError<'static>),
         (status = 404, description = "`not_found_error`: there is no such model", body = error::AnthropicError<'static>),
+        (status = 409, description = "The first request with this `Idempotency-Key` is being answered, or was charged and its answer not kept", body = error::AnthropicError<'static>),
         (status = 413, description = "`request_too_large`", body = error::AnthropicError<'static>),
         (status = 415, description = "The body is not JSON", body = error::AnthropicError<'static>),
+        (status = 422, description = "The `Idempotency-Key` came with another request", body = error::AnthropicError<'static>),
         (status = 429, description = "`rate_limit_error`, with `retry-after` and `anthropic-ratelimit-*`", body = error::AnthropicError<'static>),
         (status = 502, description = "`api_error`: the model failed", body = error::AnthropicError<'static>),
         (status = 503, description = "`overloaded_error`: the engine cannot be reached, with `retry-after`", body = error::AnthropicError<'static>),
@@ -70,7 +73,7 @@ pub(crate) async fn messages(
 async fn message(app: &Arc<App>, asked: &Asked, request: Request) -> Result<Response, Fault> {
     let (parts, incoming) = request.into_parts();
     let (counted, incoming) = caller::counted_before(app, asked, &parts.headers, incoming, ACCESS).await?;
-    let wish = {
+    let (wish, keyed) = {
         let whole = body::read(
             &app.budgets.prompts,
             counted.client(),
@@ -79,9 +82,24 @@ async fn message(app: &Arc<App>, asked: &Asked, request: Request) -> Result<Resp
             limits::INFERENCE_BODY_BYTES,
         )
         .await?;
-        ask::wish(&whole.parse()?, asked, shared::clamp(&parts.headers)?)?
+        let keyed = idempotent::keyed(app, asked, &counted.key, &parts, &whole, "")?;
+        (ask::wish(&whole.parse()?, asked, shared::clamp(&parts.headers)?)?, keyed)
     };
-    let started = turn::start(&app.ctx, counted.asker(), wish.ask).await?;
+    let Some(keyed) = keyed else { return answer(app, asked, &counted, wish, None).await };
+    let (runner, runners, id) = (Arc::clone(app), asked.clone(), keyed.reservation_id);
+    let work = async move { answer(&runner, &runners, &counted, wish, Some(id)).await };
+    let (clock, asked) = (app.ctx.clock.clone(), asked.clone());
+    idempotent::answer(app, keyed, work, move |fault| error::answer_at(fault, &asked, clock.now())).await
+}
+
+async fn answer(
+    app: &App,
+    asked: &Asked,
+    counted: &CountedKey,
+    wish: ask::Wish,
+    id: Option<ReservationId>,
+) -> Result<Response, Fault> {
+    let started = idempotent::start(app, counted, wish.ask, id).await?;
     let head = Head { id: started.reservation_id, model: started.model.clone(), pool: started.pool };
     let mut headers = shared::answer_headers(&started);
     if let Some(rate) = &started.rate {
@@ -89,7 +107,8 @@ async fn message(app: &Arc<App>, asked: &Asked, request: Request) -> Result<Resp
     }
     if wish.stream {
         let writer = EventWriter::new(head, &asked.id);
-        return Ok(shared::event_stream(headers, stream::body(started.events, counted.key, writer)));
+        let key = Arc::clone(&counted.key);
+        return Ok(shared::event_stream(headers, stream::body(started.events, key, writer)));
     }
     let gathered = stream::gather(started.events, &counted.key).await?;
     Ok(shared::json(headers, &answer::message(&head, &gathered)))

@@ -329,7 +329,9 @@ impl OperatorToken {
         Self(digest::digest(&digest::SHA256, token.as_bytes()))
     }
 
-    fn is(&self, presented: &str) -> bool {
+    /// Whether this is it.
+    #[must_use]
+    pub fn is(&self, presented: &str) -> bool {
         self.0.as_ref() == digest::digest(&digest::SHA256, presented.as_bytes()).as_ref()
     }
 }

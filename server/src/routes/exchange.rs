@@ -10,10 +10,12 @@ use std::sync::Arc;
 use ::limits::Client;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Method, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::fault::Fault;
 use super::{App, limits};
 use crate::config::Networks;
 
@@ -29,7 +31,8 @@ pub(crate) struct Asked {
     pub id: Arc<str>,
     /// The client's address: the peer, or what a trusted proxy says.
     pub ip: IpAddr,
-    /// The peer is this machine and speaks for nobody else.
+    /// The peer is this machine and speaks for nobody else. Never true behind a trusted proxy: a proxy on this machine
+    /// that forgets to say whom it speaks for would make everybody the operator.
     pub local: bool,
 }
 
@@ -56,6 +59,21 @@ fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &Networks) -> IpAddr {
     client
 }
 
+/// Whether the request says once, and well, for which host it is (RFC 9112, 3.2). HTTP/1.0 may leave it out.
+///
+/// Two answers to "which host?" are how a proxy and this server come to disagree about one request.
+fn has_one_host(version: Version, headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => version < Version::HTTP_11,
+        (Some(host), None) => {
+            let host = host.as_bytes();
+            !host.contains(&b'@') && Authority::try_from(host).is_ok()
+        }
+        (Some(_), Some(_)) => false,
+    }
+}
+
 fn sane(id: &HeaderValue) -> Option<&str> {
     let id = id.to_str().ok()?;
     let fits = !id.is_empty() && id.len() <= limits::REQUEST_ID_BYTES;
@@ -76,14 +94,23 @@ pub(crate) async fn frame(State(app): State<Arc<App>>, mut request: Request, nex
     let vendor = request.uri().path().starts_with("/v1/");
     let from_page = vendor && headers.contains_key(header::ORIGIN);
     let path = request.extensions().get::<MatchedPath>().cloned();
-    let local = peer.is_some_and(|peer| peer.is_loopback()) && !forwarded;
-    request.extensions_mut().insert(Asked { id: id.clone(), ip, local });
+    let is_behind_proxy = !app.trusted_proxies.0.is_empty();
+    let local = peer.is_some_and(|peer| peer.is_loopback()) && !forwarded && !is_behind_proxy;
+    let asked = Asked { id: id.clone(), ip, local };
+    request.extensions_mut().insert(asked.clone());
 
     let preflight = vendor
         && request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response =
-        if preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let mut response = if !has_one_host(request.version(), request.headers()) {
+        let message = "The request needs one Host header that names a host (RFC 9112, 3.2).".to_owned();
+        let fault = Fault::Unreadable { message };
+        super::in_dialect(fault, request.uri().path(), request.headers(), &asked)
+    } else if preflight {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        next.run(request).await
+    };
 
     let status = response.status();
     let headers = response.headers_mut();
@@ -147,6 +174,26 @@ mod tests {
         assert_eq!(client_ip(ip("127.0.0.1"), &headers, &Networks::default()), ip("127.0.0.1"));
         headers.insert(X_FORWARDED_FOR, HeaderValue::from_static("nonsense"));
         assert_eq!(client_ip(ip("127.0.0.1"), &headers, &trusted), ip("127.0.0.1"));
+    }
+
+    #[test]
+    fn a_request_names_one_host() {
+        let hosts = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::HOST, HeaderValue::from_static(value));
+            }
+            headers
+        };
+        for good in ["a.example", "a_b.example:8080", "[::1]:3000", "127.0.0.1"] {
+            assert!(has_one_host(Version::HTTP_11, &hosts(&[good])), "{good}");
+        }
+        for bad in ["", "a b", "me@a.example", "a.example, b.example", "a.example/x"] {
+            assert!(!has_one_host(Version::HTTP_11, &hosts(&[bad])), "{bad}");
+        }
+        assert!(!has_one_host(Version::HTTP_11, &hosts(&[])));
+        assert!(has_one_host(Version::HTTP_10, &hosts(&[])), "it came with 1.1");
+        assert!(!has_one_host(Version::HTTP_10, &hosts(&["a", "a"])));
     }
 
     #[test]

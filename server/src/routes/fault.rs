@@ -3,7 +3,7 @@
 //! A fault never carries a piece of the body or of a key: it can be shown as it is.
 
 use domain::turn::Refusal;
-use types::MicroUsd;
+use types::{MicroUsd, ReservationId};
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -76,6 +76,20 @@ pub(crate) enum Fault {
     },
     /// The answer is too long to be gathered.
     AnswerTooLong,
+    /// The first request with this idempotency key is being answered.
+    InFlight {
+        /// The first request.
+        request_id: String,
+    },
+    /// The idempotency key came with another request.
+    KeyReused,
+    /// The first request with this idempotency key was charged, and its answer was not kept.
+    AnswerNotKept {
+        /// The first request.
+        request_id: String,
+        /// What paid for it.
+        reservation_id: ReservationId,
+    },
     /// A surprise; logged where it is met.
     Unexpected(anyhow::Error),
 }

@@ -11,15 +11,16 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 use axum::response::Response;
-use domain::turn::{self, Ask};
+use domain::turn::Ask;
 use identity::Scope;
+use types::ReservationId;
 
 use self::answer::{EventWriter, Head};
 use self::ask::Wish;
 use super::caller::{self, Access, CountedKey};
 use super::exchange::Asked;
 use super::fault::Fault;
-use super::{App, body, limits, problem, rate, shared, stream};
+use super::{App, body, idempotent, limits, problem, rate, shared, stream};
 
 /// Who may call: a key that may chat.
 pub(crate) const ACCESS: Access = Access::Key(Scope::Chat);
@@ -28,7 +29,8 @@ pub(crate) const ACCESS: Access = Access::Key(Scope::Chat);
 #[utoipa::path(
     post, path = "/api/v1/inference", tag = "native", operation_id = "infer",
     request_body = ask::InferenceBody<'static>,
-    params(("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your own: the call runs to its end even if you leave, and the same request again within 24 hours gets the stored answer, charged once"),
+           ("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing")),
     responses(
         (status = 200, description = "`text/event-stream`; with `stream: false`, one object", body = answer::Answer<'static>),
         (status = 400, description = "A field cannot be right", body = problem::Problem, content_type = "application/problem+json"),
@@ -36,7 +38,9 @@ pub(crate) const ACCESS: Access = Access::Key(Scope::Chat);
         (status = 402, description = "What was asked, what is affordable, what to change", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope, or the account is frozen", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such model", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The first request with this `Idempotency-Key` is being answered, or was charged and its answer not kept", body = problem::Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The `Idempotency-Key` came with another request", body = problem::Problem, content_type = "application/problem+json"),
         (status = 429, description = "Over a rate limit, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 502, description = "The model failed", body = problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "Temporarily unavailable, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
@@ -60,7 +64,8 @@ pub(crate) async fn inference(
 #[utoipa::path(
     post, path = "/api/agents/invoke", tag = "native", operation_id = "invokeAgent",
     request_body = ask::InvokeBody<'static>,
-    params(("Accept" = Option<String>, Header, description = "`text/event-stream`: answer as a stream"),
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your own: the call runs to its end even if you leave, and the same request again within 24 hours gets the stored answer, charged once"),
+           ("Accept" = Option<String>, Header, description = "`text/event-stream`: answer as a stream"),
            ("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing")),
     responses(
         (status = 200, description = "One object; `text/event-stream` when asked", body = answer::Answer<'static>),
@@ -69,6 +74,8 @@ pub(crate) async fn inference(
         (status = 402, description = "What was asked, what is affordable, what to change", body = problem::Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope, or the account is frozen", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such model or agent", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The first request with this `Idempotency-Key` is being answered, or was charged and its answer not kept", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The `Idempotency-Key` came with another request", body = problem::Problem, content_type = "application/problem+json"),
         (status = 429, description = "Over a rate limit, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 502, description = "The model failed", body = problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "Temporarily unavailable, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
@@ -97,6 +104,15 @@ pub(crate) enum Form {
     Stream,
 }
 
+impl Form {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Stream => "stream",
+        }
+    }
+}
+
 async fn door(
     app: &Arc<App>,
     asked: &Asked,
@@ -106,7 +122,7 @@ async fn door(
 ) -> Result<Response, Fault> {
     let (parts, incoming) = request.into_parts();
     let (counted, incoming) = caller::counted_before(app, asked, &parts.headers, incoming, ACCESS).await?;
-    let wish = {
+    let (wish, keyed) = {
         let whole = body::read(
             &app.budgets.prompts,
             counted.client(),
@@ -115,21 +131,27 @@ async fn door(
             limits::INFERENCE_BODY_BYTES,
         )
         .await?;
-        read(&whole, asked, shared::clamp(&parts.headers)?)?
+        let keyed = idempotent::keyed(app, asked, &counted.key, &parts, &whole, form.as_str())?;
+        (read(&whole, asked, shared::clamp(&parts.headers)?)?, keyed)
     };
-    answer(app, asked, &counted, wish, form).await
+    let Some(keyed) = keyed else { return answer(app, asked, &counted, wish, form, None).await };
+    let (runner, runners, id) = (Arc::clone(app), asked.clone(), keyed.reservation_id);
+    let work = async move { answer(&runner, &runners, &counted, wish, form, Some(id)).await };
+    let asked = asked.clone();
+    idempotent::answer(app, keyed, work, move |fault| problem::answer(fault, &asked)).await
 }
 
 async fn answer(
-    app: &Arc<App>,
+    app: &App,
     asked: &Asked,
     counted: &CountedKey,
     wish: Wish,
     form: Form,
+    id: Option<ReservationId>,
 ) -> Result<Response, Fault> {
     let form = wish.form.unwrap_or(form);
     let ask = Ask { whole: form == Form::Whole, ..wish.ask };
-    let started = turn::start(&app.ctx, counted.asker(), ask).await?;
+    let started = idempotent::start(app, counted, ask, id).await?;
     let mut headers = shared::answer_headers(&started);
     if let Some(rate) = &started.rate {
         rate::write_native(&mut headers, rate);

@@ -25,7 +25,7 @@ pub(crate) const METRICS: Access = Access::Operator;
 pub struct Check {
     /// A word, for example `database`.
     pub name: &'static str,
-    /// Looks, and says what it saw: `Ok` for ready, `Err` for not. Texts are shown to anyone who may ask for them.
+    /// Looks, and says what it saw: `Ok` for ready, `Err` for not. Texts are shown to the operator.
     pub run: Arc<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>,
 }
 
@@ -76,7 +76,7 @@ pub(crate) async fn livez() -> &'static str {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ReadyQuery {
-    /// Any value: name every check.
+    /// Any value: name every check, for callers on this machine and for the operator's token.
     verbose: Option<String>,
 }
 
@@ -86,10 +86,18 @@ pub(crate) struct ReadyQuery {
     params(ReadyQuery),
     responses(
         (status = 200, description = "Ready", body = String, content_type = "text/plain"),
-        (status = 503, description = "Not ready; with `verbose`, each check and what it saw", body = String, content_type = "text/plain"),
-    )
+        (status = 503, description = "Not ready; with `verbose`, the operator reads each check and what it saw", body = String, content_type = "text/plain"),
+    ),
+    security((), ("operator" = []))
 )]
-pub(crate) async fn readyz(State(app): State<Arc<App>>, Query(query): Query<ReadyQuery>) -> Response {
+pub(crate) async fn readyz(
+    State(app): State<Arc<App>>,
+    Extension(asked): Extension<Asked>,
+    Query(query): Query<ReadyQuery>,
+    request: Request,
+) -> Response {
+    // What a check saw (schema, queue, payments) is nobody else's business. Whether all is well, a probe may ask.
+    let is_verbose = query.verbose.is_some() && caller::is_operator(&app, &asked, request.headers());
     let results = join_all(app.checks.iter().map(|check| async {
         let outcome = tokio::time::timeout(limits::READINESS_CHECK, (check.run)()).await;
         let outcome = outcome.unwrap_or_else(|_| Err("no answer in time".to_owned()));
@@ -98,7 +106,7 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>, Query(query): Query<Read
     .await;
     let ready = results.iter().all(|(_, outcome)| outcome.is_ok());
     let mut page = String::new();
-    if query.verbose.is_some() {
+    if is_verbose {
         for (name, outcome) in &results {
             let (mark, seen) = match outcome {
                 Ok(seen) => ('+', seen),
@@ -127,7 +135,7 @@ pub(crate) async fn metrics(
     request: Request,
 ) -> Response {
     if !caller::is_operator(&app, &asked, request.headers()) {
-        let message = "Metrics are shown to callers on this machine and to the operator's token.".to_owned();
+        let message = "Metrics are shown to the operator's token and, where FREESIDE_TRUSTED_PROXIES is not set, to callers on this machine.".to_owned();
         return problem::answer(Fault::NotFound { message }, &asked);
     }
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

@@ -9,7 +9,6 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::header::HeaderName;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use domain::flags::Flag;
@@ -27,12 +26,10 @@ use super::fault::Fault;
 use super::fields::{self, Field};
 use super::problem::{self, Shape};
 use super::shared::{self, moment};
-use super::{App, body, limits};
+use super::{App, body, idempotent, limits};
 
 /// Who may order and look: a key that may read the account's money, or a wallet that is signed in.
 pub(crate) const ACCESS: Access = Access::SessionOrKey(Scope::Usage);
-
-pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// What can be bought.
 #[derive(Debug, Serialize, ToSchema)]
@@ -238,7 +235,7 @@ pub(crate) async fn create(
     let (parts, incoming) = request.into_parts();
     let read = async {
         let (caller, incoming) = caller_before(&app, &asked, &parts.headers, incoming).await?;
-        let idempotency_key = idempotency_key(&parts.headers)?;
+        let idempotency_key = idempotent::required_key_of(&parts.headers)?;
         let whole = body::read(
             &app.budgets.bodies,
             caller.client(&asked),
@@ -409,24 +406,6 @@ pub(crate) fn order_id(id: Result<Path<String>, PathRejection>) -> Option<OrderI
     id.ok().and_then(|Path(id)| id.parse().ok())
 }
 
-/// The key under which a request may be sent again. Its form is `domain`'s to judge.
-pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<String, Fault> {
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    match (values.next().map(|value| value.to_str()), values.next()) {
-        (Some(Ok(key)), None) => Ok(key.trim().to_owned()),
-        (None, _) => {
-            let message = "This header is required: a text of your own, new for each purchase, so that sending the request \
-                           again buys nothing twice.";
-            Err(Fault::field("Idempotency-Key", message))
-        }
-        (Some(_), _) => Err(bad_idempotency_key()),
-    }
-}
-
-pub(crate) fn bad_idempotency_key() -> Fault {
-    Fault::field("Idempotency-Key", "This has to have 1 to 255 printable ASCII characters, and to come once.")
-}
-
 fn refused(error: OrderError, asked: &Asked) -> Response {
     problem::respond(refusal(error, asked), asked)
 }
@@ -465,7 +444,7 @@ pub(crate) fn refusal(error: OrderError, asked: &Asked) -> Shape {
         }
         OrderError::InFlight => Shape::in_flight(),
         OrderError::KeyReused => Shape::key_reused(),
-        OrderError::BadKey => problem::of(bad_idempotency_key(), asked),
+        OrderError::BadKey => problem::of(idempotent::bad_key(), asked),
         OrderError::VendorUnavailable { retry_after_s } => Shape::payments_unavailable(
             format!(
                 "The payment processor cannot be asked now. Nothing was bought; try again in {retry_after_s} s."
@@ -473,22 +452,5 @@ pub(crate) fn refusal(error: OrderError, asked: &Asked) -> Shape {
             retry_after_s.into(),
         ),
         OrderError::Unexpected(error) => problem::of(Fault::Unexpected(error), asked),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn a_purchase_needs_one_key_of_the_callers_own() {
-        let mut headers = HeaderMap::new();
-        assert!(idempotency_key(&headers).is_err());
-        headers.append(IDEMPOTENCY_KEY, HeaderValue::from_static(" mine-1 "));
-        assert_eq!(idempotency_key(&headers).expect("sound"), "mine-1");
-        headers.append(IDEMPOTENCY_KEY, HeaderValue::from_static("mine-2"));
-        assert!(idempotency_key(&headers).is_err(), "which of the two?");
     }
 }

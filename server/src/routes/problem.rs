@@ -11,7 +11,7 @@ use axum::response::Response;
 use domain::turn::Refusal;
 use identity::RateHeaders;
 use serde::Serialize;
-use types::MicroUsd;
+use types::{MicroUsd, ReservationId};
 use utoipa::ToSchema;
 
 use super::exchange::Asked;
@@ -63,6 +63,7 @@ kinds! {
     BELOW_MINIMUM "below-minimum" 409 "The pack is below the coin's minimum",
     ORDER_DONE "order-done" 409 "The order takes no further payment",
     IN_FLIGHT "request-in-flight" 409 "The same request is being answered",
+    ANSWER_NOT_KEPT "answer-not-kept" 409 "The answer was charged and not kept",
     KEY_REUSED "idempotency-key-reused" 422 "The idempotency key was used for another request",
     NOT_CONFIRMED "not-confirmed" 409 "The deed has to be confirmed",
     SIGN_IN_NEEDED "sign-in-needed" 401 "A wallet has to be signed in",
@@ -144,6 +145,13 @@ pub(crate) struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     cost_micro: Option<MicroUsd>,
+    /// The request that came first with the same `Idempotency-Key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_request_id: Option<String>,
+    /// The hold that paid for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    reservation_id: Option<ReservationId>,
 }
 
 pub(crate) struct Shape {
@@ -206,6 +214,20 @@ fn shape(fault: Fault) -> Shape {
             })
         }
         Fault::AnswerTooLong => Shape::invalid("stream", sentences::ANSWER_TOO_LONG),
+        Fault::InFlight { request_id } => {
+            let detail = sentences::in_flight(&request_id);
+            Shape::new(IN_FLIGHT, detail).retry(Retry::Useless).with(|problem| {
+                problem.first_request_id = Some(request_id);
+            })
+        }
+        Fault::KeyReused => Shape::key_reused(),
+        Fault::AnswerNotKept { request_id, reservation_id } => {
+            let detail = sentences::answer_not_kept(&request_id, reservation_id);
+            Shape::new(ANSWER_NOT_KEPT, detail).retry(Retry::Useless).with(|problem| {
+                problem.first_request_id = Some(request_id);
+                problem.reservation_id = Some(reservation_id);
+            })
+        }
         Fault::Unexpected(_) => Shape::new(UNEXPECTED, sentences::UNEXPECTED),
     }
 }
@@ -394,8 +416,7 @@ impl Shape {
 
     /// SPEC §13: the same key with another body.
     pub(crate) fn key_reused() -> Self {
-        let detail = "This Idempotency-Key came with another request in the last 24 hours. Choose a new key for a new request.";
-        Self::new(KEY_REUSED, detail).retry(Retry::Useless)
+        Self::new(KEY_REUSED, sentences::KEY_REUSED).retry(Retry::Useless)
     }
 
     /// A deed that has to be asked for twice.

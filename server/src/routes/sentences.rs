@@ -1,7 +1,7 @@
 //! What a person reads when there is no answer: one wording for all dialects, each with the next step.
 
 use identity::Limited;
-use types::MicroUsd;
+use types::{MicroUsd, ReservationId};
 
 use super::limits;
 
@@ -40,6 +40,24 @@ pub(crate) const WRONG_METHOD: &str =
 pub(crate) const ANSWER_TOO_LONG: &str = "The answer is too long to be sent in one piece. What was delivered is charged; ask with \"stream\": true.";
 pub(crate) const REVOKED: &str = "The API key was revoked. What was delivered is charged.";
 pub(crate) const CUT: &str = "The answer broke off on our side. What was delivered is charged.";
+
+pub(crate) const KEY_REUSED: &str = "This Idempotency-Key came with another request in the last 24 hours. Choose a new key for a new request.";
+
+pub(crate) fn in_flight(request_id: &str) -> String {
+    format!(
+        "Request {request_id} with this Idempotency-Key is being answered right now, and runs to its end. Send it again in \
+         a few seconds to read the same answer; it is charged once."
+    )
+}
+
+pub(crate) fn answer_not_kept(request_id: &str, reservation_id: ReservationId) -> String {
+    format!(
+        "Request {request_id} with this Idempotency-Key was answered and charged once (reservation {reservation_id}), and \
+         its answer was not kept (answer-not-kept): it is larger than 1 MiB, the account keeps as \
+         many as one may, or the server stopped meanwhile. GET \
+         /api/v1/requests says what was charged; choose a new key to ask again."
+    )
+}
 
 pub(crate) fn too_large(limit: usize) -> String {
     format!("The body is larger than the {limit} bytes that this address takes. Send a shorter one.")

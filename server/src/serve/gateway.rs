@@ -100,6 +100,7 @@ pub(crate) async fn core(
         sandbox: domain::sandbox::Minted::default(),
         agents: domain::agent::Known::default(),
         chat: domain::chat::Running::default(),
+        keyed: domain::idempotency::answers::InFlight::default(),
     };
     let sign_in = sign_in(settings, books, clock)?;
     let ipn_secret = reach.payments.ipn_secret;

@@ -41,6 +41,8 @@ const CHECK: Duration = Duration::from_secs(10);
 const READ_AHEAD: Duration = Duration::from_secs(1);
 /// Lots that are due, of accounts that nobody uses: what a balance shows is at most this much too high.
 const EXPIRE: Duration = Duration::from_mins(1);
+/// Answers whose day is over: their table is at most this much too large.
+const KEPT_ANSWERS: Duration = Duration::from_mins(1);
 /// SPEC §13: the books in full, from the first journal row on. A process that starts more often looks more often.
 const CHECK_ALL: Duration = Duration::from_hours(24);
 /// Rows of losses and mismatches are kept for more than a year; a day more or less does not matter.
@@ -64,6 +66,7 @@ pub(crate) fn start(tasks: &mut JoinSet<()>, settings: &Settings, roles: &Roles,
         every(tasks, FOLLOW, ctx, |ctx| async move { Ok(domain::chat::follow_cancels(&ctx).await?) });
         every(tasks, SWEEP.min(settings.lease / 2), ctx, |ctx| async move {
             domain::chat::recover(&ctx).await?;
+            domain::idempotency::answers::recover(&ctx).await?;
             Ok(())
         });
         let sessions = core.sign_in.sessions.clone();
@@ -101,6 +104,12 @@ pub(crate) fn start(tasks: &mut JoinSet<()>, settings: &Settings, roles: &Roles,
             ledger::expire_due_lots(&ctx.db, &ctx.ledger, &ctx.clock).await?;
             Ok(())
         });
+        every(
+            tasks,
+            KEPT_ANSWERS,
+            ctx,
+            |ctx| async move { Ok(domain::idempotency::answers::prune(&ctx).await?) },
+        );
         every(tasks, CHECK_ALL, ctx, |ctx| async move { check_all(&ctx.db, &ctx.clock).await });
         every(tasks, PRUNE_LOSSES, ctx, |ctx| async move {
             let mut connection = ctx.db.acquire().await?;

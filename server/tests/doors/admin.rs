@@ -140,6 +140,9 @@ async fn a_cap_is_set_lifted_recorded_and_refuses() {
         json!({"limit_micro": 5, "reason": "x"}),
         json!({"limit_micro": null, "reason": "x"}),
         json!({"limit_micro": "5", "reason": ""}),
+        json!({"limit_micro": "-1", "reason": "x"}),
+        json!({"limit_micro": "9223372036854775808", "reason": "x"}),
+        json!({"limit_micro": "1.5", "reason": "x"}),
     ] {
         assert_eq!(set(bad.clone()).await.status, 400, "{bad}");
     }

@@ -187,6 +187,7 @@ impl House {
             sandbox: domain::sandbox::Minted::default(),
             agents: domain::agent::Known::default(),
             chat: domain::chat::Running::default(),
+            keyed: domain::idempotency::answers::InFlight::default(),
         });
         let secret = Secret::new(SESSION_SECRET);
         let secrets = SessionSecrets::new(&secret, None).expect("long enough");

@@ -11,9 +11,12 @@ async fn machines_find_what_they_look_for() {
     assert_eq!((health.status.as_u16(), health.json()), (200, json!({"status": "ok", "version": "0.0.0"})));
     assert_eq!(house.get("/livez").send().await.text(), "ok\n");
     assert_eq!(house.get("/readyz").send().await.text(), "ready\n");
-    assert_eq!(house.get("/readyz?verbose").send().await.text(), "[+] books: open\nready\n");
+    assert_eq!(house.get("/readyz?verbose").send().await.text(), "ready\n", "what it saw is the operator's");
+    let operator = house.get("/readyz?verbose").key("operator");
+    assert_eq!(operator.send().await.text(), "[+] books: open\nready\n");
     assert_eq!(house.get("/version").send().await.json()["contract"], "1.0.0");
-    assert_eq!(house.get("/metrics").send().await.status, 200);
+    // This house has a trusted proxy on this machine: one that does not say for whom it speaks is no operator.
+    assert_eq!(house.get("/metrics").send().await.status, 404);
     let forwarded = house.get("/metrics").header("x-forwarded-for", "203.0.113.9");
     assert_eq!(forwarded.send().await.status, 404, "a proxy on this machine speaks for strangers");
     let operator = house.get("/metrics").header("x-forwarded-for", "203.0.113.9").key("operator");

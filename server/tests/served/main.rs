@@ -3,6 +3,7 @@
 //! What `doors` proves about one process in memory is not repeated; here is what needs a process: two of them, their
 //! death, their memory, their logs. Every test ends with an audit of the books.
 
+mod attacks;
 mod bad_input;
 mod books;
 mod browser;
@@ -14,6 +15,7 @@ mod cut_client;
 mod embedded;
 mod fairness;
 mod headers;
+mod keyed;
 mod many_sockets;
 mod money;
 mod payments;

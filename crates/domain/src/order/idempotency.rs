@@ -8,14 +8,11 @@ use ledger::AccountKey;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::PgConnection;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use super::OrderError;
+use crate::idempotency::{KEPT, is_valid_key};
 
-/// How long an answer is kept.
-const KEPT: Duration = Duration::hours(24);
-/// A key's length; a UUID has 36.
-const KEY_BYTES_AT_MOST: usize = 255;
 /// Keys of others that one request clears away at most: a bound on what it waits for.
 const CLEARED_AT_ONCE: i64 = 100;
 
@@ -44,7 +41,7 @@ pub(super) async fn look<'a, Answer: DeserializeOwned>(
     input: &str,
     now: OffsetDateTime,
 ) -> Result<Found<'a, Answer>, OrderError> {
-    if key.is_empty() || key.len() > KEY_BYTES_AT_MOST || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !is_valid_key(key) {
         return Err(OrderError::BadKey);
     }
     let name = format!("idempotency {} {} {key}", account.community, account.account);

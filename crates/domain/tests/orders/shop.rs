@@ -72,6 +72,7 @@ impl Shop {
             sandbox: domain::sandbox::Minted::default(),
             agents: domain::agent::Known::default(),
             chat: domain::chat::Running::default(),
+            keyed: domain::idempotency::answers::InFlight::default(),
         };
         Self { ctx, clock, pool, vendor, simulator, secret, database, _service_keys: folder }
     }

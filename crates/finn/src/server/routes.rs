@@ -3,17 +3,23 @@
 use std::sync::Arc;
 
 use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, FORWARDED};
 use hyper::{Method, Request, Response, StatusCode};
 use types::s2s::{INFERENCE_PATH, headers};
 
 use super::inference;
 use super::reply::{self, Reply};
-use crate::engine::Engine;
+use crate::engine::{Engine, MetricsCaller};
 
 /// Longer request ids are not echoed; a UUID takes 36.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
-pub(super) async fn handle(engine: &Arc<Engine>, request: Request<Incoming>) -> Response<Reply> {
+/// `is_loopback`: the connection comes from this machine.
+pub(super) async fn handle(
+    engine: &Arc<Engine>,
+    request: Request<Incoming>,
+    is_loopback: bool,
+) -> Response<Reply> {
     let is_get = request.method() == Method::GET || request.method() == Method::HEAD;
     let is_post = request.method() == Method::POST;
     match request.uri().path() {
@@ -21,16 +27,18 @@ pub(super) async fn handle(engine: &Arc<Engine>, request: Request<Incoming>) -> 
         "/health" if is_get => health(),
         "/livez" if is_get => reply::whole(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
         "/readyz" if is_get => ready(engine),
-        "/metrics" if is_get && engine.render_metrics.is_some() => metrics(engine),
+        "/metrics" if is_get && engine.render_metrics.is_some() => metrics(engine, &request, is_loopback),
         INFERENCE_PATH => reply::method_not_allowed("POST", &request_id(engine, &request)),
         "/health" | "/livez" | "/readyz" => {
             reply::method_not_allowed("GET, HEAD", &request_id(engine, &request))
         }
-        _ => {
-            let id = request_id(engine, &request);
-            reply::problem(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path.", &id)
-        }
+        _ => nothing_here(engine, &request),
     }
+}
+
+fn nothing_here(engine: &Engine, request: &Request<Incoming>) -> Response<Reply> {
+    let id = request_id(engine, request);
+    reply::problem(StatusCode::NOT_FOUND, "not_found", "There is nothing at this path.", &id)
 }
 
 /// The caller's id when it can stand in a header and a log, else one made here.
@@ -63,7 +71,16 @@ fn ready(engine: &Engine) -> Response<Reply> {
     reply::whole(status, "application/json", body.to_string())
 }
 
-fn metrics(engine: &Engine) -> Response<Reply> {
-    let text = engine.render_metrics.as_ref().map(|render| render()).unwrap_or_default();
-    reply::whole(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
+fn metrics(engine: &Engine, request: &Request<Incoming>, is_loopback: bool) -> Response<Reply> {
+    let headers = request.headers();
+    let is_forwarded = headers.contains_key("x-forwarded-for") || headers.contains_key(FORWARDED);
+    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    let caller = MetricsCaller { is_local: is_loopback && !is_forwarded, bearer };
+    match engine.render_metrics.as_ref().and_then(|render| render(caller)) {
+        Some(text) => reply::whole(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text),
+        None => nothing_here(engine, request),
+    }
 }

@@ -169,7 +169,7 @@ impl KeyRing {
 fn checked(mut new: KeyRequest) -> Result<KeyRequest, KeyError> {
     new.name = new.name.trim().to_owned();
     let characters = new.name.chars().count();
-    if !(1..=MAX_NAME_CHARACTERS).contains(&characters) || new.name.chars().any(char::is_control) {
+    if !(1..=MAX_NAME_CHARACTERS).contains(&characters) || new.name.chars().any(types::text::is_control) {
         return Err(KeyError::BadName);
     }
     let KeyLimits { requests_per_minute, tokens_per_day } = new.limits;

@@ -20,13 +20,9 @@ use super::super::caller::Administrator;
 use super::super::exchange::Asked;
 use super::super::fault::Fault;
 use super::super::fields::{self, Field};
-use super::super::orders::{bad_idempotency_key, idempotency_key};
 use super::super::problem::{self, Shape};
 use super::super::shared::moment;
-use super::super::{App, body, limits, shared};
-
-/// A key of the caller's own, as of orders.
-const IDEMPOTENCY_KEY_BYTES: usize = 255;
+use super::super::{App, body, idempotent, limits, shared};
 
 /// A grant.
 #[derive(Deserialize, ToSchema)]
@@ -102,11 +98,7 @@ pub(crate) async fn create(
         return problem::respond(Shape::forbidden(detail), &asked);
     }
     let read = async {
-        let key = idempotency_key(&parts.headers)?;
-        let fits = (1..=IDEMPOTENCY_KEY_BYTES).contains(&key.len());
-        if !fits || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(bad_idempotency_key());
-        }
+        let key = idempotent::required_key_of(&parts.headers)?;
         let whole =
             body::read(&app.budgets.bodies, asked.client(), &parts, incoming, limits::SMALL_BODY_BYTES)
                 .await?;

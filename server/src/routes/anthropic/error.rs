@@ -106,6 +106,14 @@ fn shape(fault: Fault) -> Shape {
             Shape::new(502, API, sentences::broken(&message, cost)).retry(retry)
         }
         Fault::AnswerTooLong => Shape::new(400, INVALID, sentences::ANSWER_TOO_LONG),
+        Fault::InFlight { request_id } => {
+            Shape::new(409, INVALID, sentences::in_flight(&request_id)).retry(Retry::Useless)
+        }
+        Fault::KeyReused => Shape::new(422, INVALID, sentences::KEY_REUSED).retry(Retry::Useless),
+        Fault::AnswerNotKept { request_id, reservation_id } => {
+            let message = sentences::answer_not_kept(&request_id, reservation_id);
+            Shape::new(409, INVALID, message).retry(Retry::Useless)
+        }
         Fault::Unexpected(_) => Shape::new(500, API, sentences::UNEXPECTED),
     }
 }

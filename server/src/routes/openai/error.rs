@@ -109,6 +109,17 @@ fn shape(fault: Fault) -> Shape {
         Fault::AnswerTooLong => {
             Shape::new(400, INVALID, "answer_too_long", sentences::ANSWER_TOO_LONG).param("stream")
         }
+        Fault::InFlight { request_id } => {
+            Shape::new(409, INVALID, "request_in_flight", sentences::in_flight(&request_id))
+                .retry(Retry::Useless)
+        }
+        Fault::KeyReused => {
+            Shape::new(422, INVALID, "idempotency_key_reused", sentences::KEY_REUSED).retry(Retry::Useless)
+        }
+        Fault::AnswerNotKept { request_id, reservation_id } => {
+            let message = sentences::answer_not_kept(&request_id, reservation_id);
+            Shape::new(409, INVALID, "answer_not_kept", message).retry(Retry::Useless)
+        }
         Fault::Unexpected(_) => Shape::new(500, SERVER, "internal_error", sentences::UNEXPECTED),
     }
 }
