@@ -193,7 +193,7 @@ fn table() -> Vec<Row> {
         row(Method::GET,    "/api/v1/communities/{id}/budget", Yes, accounts::READ,     get(accounts::budget)),
         row(Method::POST,   "/api/v1/keys",                    Yes, keys::ACCESS,       post(keys::create)),
         row(Method::GET,    "/api/v1/keys",                    Yes, keys::ACCESS,       get(keys::list)),
-        row(Method::DELETE, "/api/v1/keys/{id}",               Yes, keys::ACCESS,       delete(keys::revoke)),
+        row(Method::DELETE, "/api/v1/keys/{id}",               Yes, keys::REVOKE,       delete(keys::revoke)),
         row(Method::POST,   "/api/v1/keys/{id}/rotate",        Yes, keys::ACCESS,       post(keys::rotate)),
         row(Method::GET,    "/api/v1/siwe/nonce",              Yes, Anyone,             get(siwe::read_nonce)),
         row(Method::POST,   "/api/v1/siwe/nonce",              Yes, Anyone,             post(siwe::nonce)),

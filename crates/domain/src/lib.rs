@@ -15,6 +15,7 @@ pub mod embed;
 pub mod engine;
 pub mod flags;
 pub mod grants;
+pub mod key_rights;
 pub mod member;
 pub mod order;
 pub mod price;

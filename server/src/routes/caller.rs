@@ -34,6 +34,8 @@ pub(crate) enum Access {
     Session,
     /// A wallet that signed in, or an API key with this scope.
     SessionOrKey(Scope),
+    /// A wallet that signed in, or any API key: what it may do is the rule's to say.
+    SessionOrAnyKey,
     /// A peer on this machine, or the operator's token.
     Operator,
     /// An API key with the scope `admin`, for its own community; a signed-in wallet, for those that it administers; or
@@ -154,6 +156,7 @@ pub(crate) async fn key(
         }
         Access::Key(_)
         | Access::SessionOrKey(_)
+        | Access::SessionOrAnyKey
         | Access::Anyone
         | Access::Session
         | Access::Operator
