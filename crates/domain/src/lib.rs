@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod administrator;
 pub mod agent;
 pub mod caps;
 pub mod chat;

@@ -7,11 +7,11 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HeaderName};
 use domain::accounts::Standing;
+pub(crate) use domain::administrator::Administrator;
 use domain::turn::Refusal;
 use identity::{ApiKey, KeyRefusal, Scope, Session, SessionRefusal};
 use ring::digest;
-use time::OffsetDateTime;
-use types::{CommunityId, Wallet};
+use types::CommunityId;
 
 use super::cookies::Cookie;
 use super::exchange::Asked;
@@ -43,35 +43,6 @@ pub(crate) enum Access {
     Admin,
     /// The operator's token: a peer on this machine is not enough where money is made.
     OperatorToken,
-}
-
-/// Who administers.
-#[derive(Clone, Debug)]
-pub(crate) enum Administrator {
-    /// Whoever holds the operator's token: everything.
-    Operator,
-    /// A key with the scope `admin`: its own community.
-    OfCommunity(Arc<ApiKey>),
-    /// A wallet that is signed in and stands among the community's administrators: that community, for this request.
-    OfWallet {
-        /// Who.
-        wallet: Wallet,
-        /// The one community that was looked up.
-        community: CommunityId,
-        /// When the wallet signed: a repair of money wants a fresh signature.
-        signed_at: OffsetDateTime,
-    },
-}
-
-impl Administrator {
-    /// How the record of deeds names them.
-    pub(crate) fn who(&self) -> String {
-        match self {
-            Self::Operator => "operator".to_owned(),
-            Self::OfCommunity(key) => format!("key:{}", key.public_id),
-            Self::OfWallet { wallet, .. } => format!("wallet:{wallet}"),
-        }
-    }
 }
 
 /// Somebody who may administer something, before it is known what.
