@@ -28,7 +28,7 @@ pub use self::journal::{Journal, JournalRow, journal};
 pub use self::overview::{Amount, Burn, Overview, Spend, UserSpend, overview};
 pub use self::payments::{PaymentRow, Payments, payments};
 pub use self::repair::{Pending, Repair, repair};
-pub use self::reviews::{ReviewRow, Reviews, reviews};
+pub use self::reviews::{RequestRow, ReviewRow, Reviews, reviews};
 pub use self::routing::{DecisionRow, Routing, routing};
 pub use self::settings::{AdminRow, DeedRow, OriginRow, Settings, settings};
 use crate::parts;

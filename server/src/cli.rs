@@ -18,6 +18,7 @@ mod grant;
 mod keys;
 mod log;
 mod openapi;
+mod reviews;
 mod serve;
 mod steps;
 #[cfg(test)]
@@ -89,6 +90,9 @@ enum Command {
     /// Who administers a community.
     #[command(subcommand)]
     Admins(admins::Command),
+    /// Decisions about payments that administrators asked the operator for.
+    #[command(subcommand)]
+    Reviews(reviews::Command),
     /// Give credits to an account.
     Grant(grant::Arguments),
     /// Print the version.
@@ -120,6 +124,7 @@ fn run(cli: Cli, source: Source, console: &mut Console<'_>) -> anyhow::Result<Ex
         Command::Flags(command) => flags::run(command, &source, console),
         Command::AdminKey(arguments) => admin_key::run(&arguments, &source, console),
         Command::Admins(command) => admins::run(command, &source, console),
+        Command::Reviews(command) => reviews::run(command, &source, console),
         Command::Grant(arguments) => grant::run(&arguments, &source, console),
         Command::Version => version::run(console),
     }

@@ -31,7 +31,10 @@ use crate::config::{Role, Roles, Settings};
 use crate::routes::{Sockets, Timings};
 
 pub use agents::AgentView;
-pub use commands::{Right, admin_key, admins, flags, grant, migrate, seed, set_admin, set_flag};
+pub use commands::{
+    Right, Word, admin_key, admins, approvals, decide_request, flags, grant, migrate, seed, set_admin,
+    set_flag,
+};
 pub use contracts::Contracts;
 pub use database::MIGRATOR;
 pub use proof::{check_books, export_audit, resolve_violation, violations};

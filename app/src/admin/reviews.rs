@@ -20,8 +20,25 @@ pub struct ReviewRow {
     pub detail: String,
     /// When it was opened.
     pub opened_at: String,
-    /// How it was closed; `None`: it is open.
+    /// How it was closed, or what it waits for; `None`: it can be decided.
     pub closed: Option<String>,
+}
+
+/// A decision that was sent to the operator.
+#[derive(Clone, Debug)]
+pub struct RequestRow {
+    /// The review item's number.
+    pub item: String,
+    /// `credit` or `dismiss`.
+    pub what: &'static str,
+    /// Who asked.
+    pub who: String,
+    /// Why.
+    pub note: String,
+    /// When.
+    pub asked_at: String,
+    /// How it stands, as a sentence.
+    pub state: String,
 }
 
 /// The queue of a community.
@@ -35,6 +52,8 @@ pub struct Reviews {
     pub next_cursor: Option<String>,
     /// Decisions that wait for another administrator.
     pub pending: Vec<Pending>,
+    /// Decisions that the operator approves, newest first.
+    pub requests: Vec<RequestRow>,
 }
 
 /// What each kind means.
@@ -56,8 +75,8 @@ fn in_words(kind: &str) -> String {
 /// The page.
 #[must_use]
 pub fn reviews(visit: &Visit, look: &Look, reviews: Reviews) -> String {
-    let lead = "What no rule can decide: odd payments wait here for a person, and the record keeps what they decided and why.";
-    let Reviews { shows_all, items, next_cursor, pending } = reviews;
+    let lead = "What no rule can decide: odd payments wait here for a person, and the record keeps what they decided and why. Credits are approved by the operator of this server, and so is whatever concerns an order of your own.";
+    let Reviews { shows_all, items, next_cursor, pending, requests } = reviews;
     let path = Tab::Reviews.of(&look.community);
     let all = format!("{path}?state=all");
     let current = |is_here: bool| is_here.then_some("page");
@@ -75,6 +94,7 @@ pub fn reviews(visit: &Visit, look: &Look, reviews: Reviews) -> String {
     };
     let body = view! {
         {waiting(&path, pending)}
+        {at_the_operator(requests)}
         <section class="figures" aria-labelledby="queue">
             <h2 id="queue">"Queue"</h2>
             <nav class="switch" aria-label="Which items"><ul>
@@ -86,6 +106,39 @@ pub fn reviews(visit: &Visit, look: &Look, reviews: Reviews) -> String {
         </section>
     };
     frame::page(visit, look, Tab::Reviews, lead, body.into_any())
+}
+
+/// What was sent to the operator; nothing when nothing was.
+fn at_the_operator(requests: Vec<RequestRow>) -> Option<impl IntoView> {
+    let rows: Vec<_> = requests
+        .into_iter()
+        .map(|RequestRow { item, what, who, note, asked_at, state }| {
+            vec![
+                Cell::Head(item),
+                Cell::Time(asked_at),
+                Cell::Text(what.to_owned()),
+                Cell::Code(who),
+                Cell::Text(note),
+                Cell::Named(state),
+            ]
+        })
+        .collect();
+    let columns = [
+        Column::Words("Item"),
+        Column::Words("Asked"),
+        Column::Words("To"),
+        Column::Words("By"),
+        Column::Words("Because"),
+        Column::Words("State"),
+    ];
+    (!rows.is_empty()).then(|| {
+        view! {
+            <section class="figures" aria-labelledby="operator">
+                <h2 id="operator">"At the operator"</h2>
+                {table("Requests for the operator\u{2019}s approval", "Newest first".to_owned(), &columns, rows)}
+            </section>
+        }
+    })
 }
 
 fn list(path: &str, items: Vec<ReviewRow>) -> impl IntoView + use<> {
@@ -118,7 +171,7 @@ fn decide(path: &str, id: &str, kind: &str) -> AnyView {
             <div class="field">
                 <label for=label>"Decision"</label>
                 <select id=of name="resolution">
-                    <option value="credit">"Credit the pack\u{2019}s worth"</option>
+                    <option value="credit">"Ask the operator to credit the pack\u{2019}s worth"</option>
                     <option value="dismiss">{dismiss}</option>
                 </select>
             </div>
@@ -153,7 +206,21 @@ mod tests {
             item("2", "wrong_price", None),
             item("3", "overpay", Some("dismissed")),
         ];
-        let told = Reviews { shows_all: true, items, next_cursor: Some("3".into()), pending: Vec::new() };
+        let request = RequestRow {
+            item: "1".into(),
+            what: "credit",
+            who: "wallet:<0x1>".into(),
+            note: "paid twice".into(),
+            asked_at: "2026-01-02T00:00:00Z".into(),
+            state: "Waiting for the operator.".into(),
+        };
+        let told = Reviews {
+            shows_all: true,
+            items,
+            next_cursor: Some("3".into()),
+            pending: Vec::new(),
+            requests: vec![request],
+        };
         let page = reviews(&visit("/x"), &look(), told.clone());
         assert_eq!((page.matches("<select").count(), page.matches("class=\"ask\"").count()), (1, 2));
         assert!(
@@ -161,7 +228,9 @@ mod tests {
                 && page.contains("&lt;57&gt;")
                 && page.contains("?state=all&amp;cursor=3")
         );
-        let none = reviews(&visit("/x"), &look(), Reviews { items: Vec::new(), shows_all: false, ..told });
-        assert!(none.contains("Nothing waits for you"));
+        assert!(page.contains("At the operator") && page.contains("wallet:&lt;0x1&gt;"));
+        let none = Reviews { items: Vec::new(), shows_all: false, requests: Vec::new(), ..told };
+        let none = reviews(&visit("/x"), &look(), none);
+        assert!(none.contains("Nothing waits for you") && !none.contains("At the operator"));
     }
 }

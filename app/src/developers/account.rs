@@ -134,7 +134,7 @@ fn nobody(visit: &Visit, refusal: Option<String>) -> AnyView {
                 <input r#type="password" id="key" name="key" required=true autocomplete="off" spellcheck="false"
                     aria-describedby=described aria-invalid=is_wrong.then_some("true")/>
                 {error}
-                <p class="help" id="key-help">"It needs the scopes "<code>"usage"</code>" and "<code>"keys"</code>", which every key has unless you narrowed it. We look at it once and do not remember it."</p>
+                <p class="help" id="key-help">"It needs the scopes "<code>"usage"</code>" and "<code>"keys"</code>": a live key has them unless you narrowed it. The sandbox key of an account that a wallet owns has no "<code>"keys"</code>": sign in with the wallet instead. We look at the key once and do not remember it."</p>
             </div>
             <button class="button plain">"Show me my account"</button>
         </form>

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use identity::{ApiKey, KeyError, KeyKind, KeyLimits, KeyRequest, NewKey, Reach, Scope, Scopes};
+use identity::{ApiKey, ApiKeyRow, KeyError, KeyKind, KeyLimits, KeyRequest, NewKey, Scope, Scopes};
 use ledger::{AccountKey, Source};
 use time::{Duration, OffsetDateTime};
 use types::{AccountId, CommunityId, Wallet, network_of};
@@ -11,6 +11,7 @@ use crate::Ctx;
 use crate::admin::{self, Deed};
 use crate::community::{self, Deputy};
 use crate::flags::Flag;
+use crate::key_rights::{self, Act, Forbidden, Target};
 use crate::reports::account_of;
 
 /// Sign-ups from one address, or one /64 of IPv6, in an hour (SPEC §6): enough for a workshop table, too few for a farm of sandboxes.
@@ -110,7 +111,10 @@ pub async fn register(
         community::add_admin(&mut tx, &ctx.clock, community, wallet, by).await?;
     }
     ledger::open_account(&mut tx, &ctx.clock, AccountKey { community, account }, None).await?;
-    let request = key_request(community, account, "sandbox", KeyKind::Sandbox);
+    let mut request = key_request(community, account, "sandbox", KeyKind::Sandbox);
+    if wallet.is_some() {
+        request.scopes = sandbox_scopes();
+    }
     let key = ctx.keys.create_in(&mut tx, request).await.map_err(anyhow::Error::from)?;
     tx.commit().await?;
     Ok(Registered { developer_id, community, account, key })
@@ -143,6 +147,8 @@ pub struct Standing {
     pub scopes: Scopes,
     /// The most that its keys may be given.
     pub limits: KeyLimits,
+    /// Who it is.
+    pub by: By,
 }
 
 impl Standing {
@@ -151,19 +157,29 @@ impl Standing {
     pub fn client(&self) -> limits::Client {
         limits::Client::Account(self.account.community, self.account.account)
     }
+}
 
-    /// How far this caller reaches.
-    #[must_use]
-    pub fn reach(&self) -> Reach {
-        Reach { kind: self.kind, scopes: self.scopes, limits: self.limits }
-    }
+/// Who acts on an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    /// A key of the account.
+    Key {
+        /// Its public part.
+        public_id: String,
+    },
+    /// The wallet that signed the account up.
+    Wallet {
+        /// Whether it administers the account's community.
+        is_admin: bool,
+    },
 }
 
 impl From<&ApiKey> for Standing {
     fn from(key: &ApiKey) -> Self {
         let limits =
             KeyLimits { requests_per_minute: key.requests_per_minute, tokens_per_day: key.tokens_per_day };
-        Self { account: account_of(key), kind: key.kind, scopes: key.scopes, limits }
+        let by = By::Key { public_id: key.public_id.clone() };
+        Self { account: account_of(key), kind: key.kind, scopes: key.scopes, limits, by }
     }
 }
 
@@ -177,7 +193,14 @@ pub async fn standing_of(ctx: &Ctx, wallet: Wallet) -> anyhow::Result<Option<Sta
     let Some((community, account)) = found else { return Ok(None) };
     let account = AccountKey { community: CommunityId(community), account: AccountId(account) };
     let kind = if has_paid(ctx, account).await? { KeyKind::Live } else { KeyKind::Sandbox };
-    Ok(Some(Standing { account, kind, scopes: Scopes::developer(), limits: KeyLimits::default_for(kind) }))
+    let is_admin = community::is_admin(ctx, account.community, wallet).await?;
+    Ok(Some(Standing {
+        account,
+        kind,
+        scopes: Scopes::developer(),
+        limits: KeyLimits::default_for(kind),
+        by: By::Wallet { is_admin },
+    }))
 }
 
 /// Whether the account may have live keys: it was once given credits that somebody paid for or vouched for.
@@ -225,6 +248,9 @@ pub enum UpgradeError {
     /// Nothing was bought or granted yet.
     #[error("a live key needs credits that were bought or granted")]
     NeedsCredit,
+    /// The caller may not.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
     /// New keys are switched off here.
     #[error("new keys are switched off")]
     Off,
@@ -236,38 +262,111 @@ pub enum UpgradeError {
     Unexpected(#[from] anyhow::Error),
 }
 
-/// A live key for an account that has bought, or been granted, credits, with the scopes that its caller has. The sandbox
-/// key keeps working.
+/// A live key for an account that has bought, or been granted, credits: the usual live key, as far as the caller's scopes
+/// and limits go. The sandbox key keeps working.
 pub async fn upgrade(ctx: &Ctx, caller: &Standing) -> Result<NewKey, UpgradeError> {
     let account = caller.account;
     if !ctx.flags.is_on(Flag::ApiKeys) {
         return Err(UpgradeError::Off);
     }
-    if !has_paid(ctx, account).await? {
+    let has_paid = has_paid(ctx, account).await?;
+    if matches!(caller.by, By::Wallet { .. }) && !has_paid {
         return Err(UpgradeError::NeedsCredit);
     }
-    let request = key_request(account.community, account.account, "live", KeyKind::Live);
-    let scopes = request.scopes.common(caller.scopes);
-    ctx.keys.create(KeyRequest { scopes, ..request }).await.map_err(UpgradeError::Key)
+    let caller = for_its_owner(ctx, caller).await?;
+    let mut request = key_request(account.community, account.account, "live", KeyKind::Live);
+    request.scopes = request.scopes.common(caller.scopes);
+    request.limits = request.limits.at_most(caller.limits);
+    key_rights::may(&caller, Act::Upgrade, &Target::from(&request))?;
+    if !has_paid {
+        return Err(UpgradeError::NeedsCredit);
+    }
+    ctx.keys.create(request).await.map_err(UpgradeError::Key)
 }
 
-/// Why there is no new key.
+/// The caller of an upgrade. An account that no wallet owns has nobody but its keys: there, a sandbox key that nobody has
+/// narrowed is its owner's, and may open the live key. Where a wallet owns the account, that wallet does.
+async fn for_its_owner(ctx: &Ctx, caller: &Standing) -> anyhow::Result<Standing> {
+    let is_whole = caller.scopes.covers(Scopes::developer())
+        && caller.limits.at_most(KeyLimits::default_for(KeyKind::Sandbox))
+            == KeyLimits::default_for(KeyKind::Sandbox);
+    if caller.kind == KeyKind::Live || !is_whole || has_wallet(ctx, caller.account).await? {
+        return Ok(caller.clone());
+    }
+    Ok(Standing { kind: KeyKind::Live, limits: KeyLimits::default_for(KeyKind::Live), ..caller.clone() })
+}
+
+/// Whether a wallet signed the account up, or has it as a member.
+async fn has_wallet(ctx: &Ctx, account: AccountKey) -> anyhow::Result<bool> {
+    let AccountKey { community, account } = account;
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select from developer where community_id = $1 and account_id = $2 and wallet is not null)
+               or exists (select from member where community_id = $1 and account_id = $2) as "has_wallet!""#,
+        community.0,
+        account.0
+    )
+    .fetch_one(&ctx.db)
+    .await?)
+}
+
+/// What a sandbox key of an account that a wallet owns may do, unless its owner says otherwise. It ends up in notebooks and
+/// build servers; keys are made and revoked by the wallet.
+#[must_use]
+pub fn sandbox_scopes() -> Scopes {
+    [Scope::Chat, Scope::Models, Scope::Usage].into_iter().collect()
+}
+
+/// The scopes of a key of this kind when the caller names none: all that the caller has, but no `keys` for the sandbox
+/// key of a wallet.
+#[must_use]
+pub fn usual_scopes(caller: &Standing, kind: KeyKind) -> Scopes {
+    match (&caller.by, kind) {
+        (By::Wallet { .. }, KeyKind::Sandbox) => sandbox_scopes(),
+        (By::Wallet { .. }, KeyKind::Live) | (By::Key { .. }, _) => caller.scopes,
+    }
+}
+
+/// Why a key was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateKeyError {
     /// New keys are switched off here.
     #[error("new keys are switched off")]
     Off,
-    /// The wish cannot be fulfilled.
+    /// The caller may not.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    /// The request cannot be fulfilled.
     #[error(transparent)]
     Key(KeyError),
 }
 
-/// A further key of an account. A rotation is none of these: it keeps the number of keys, and works with the switch off.
-pub async fn create_key(ctx: &Ctx, wish: KeyRequest) -> Result<NewKey, CreateKeyError> {
+/// A further key of the caller's account. A rotation is none of these: it keeps the number of keys, and works with the
+/// switch off.
+pub async fn create_key(ctx: &Ctx, caller: &Standing, request: KeyRequest) -> Result<NewKey, CreateKeyError> {
     if !ctx.flags.is_on(Flag::ApiKeys) {
         return Err(CreateKeyError::Off);
     }
-    ctx.keys.create(wish).await.map_err(CreateKeyError::Key)
+    let request =
+        KeyRequest { community: caller.account.community, account: caller.account.account, ..request };
+    key_rights::may(caller, Act::Create, &Target::from(&request))?;
+    ctx.keys.create(request).await.map_err(CreateKeyError::Key)
+}
+
+/// Makes a key that takes the place of another one of the caller's account; the old one works until `overlap` has passed.
+pub async fn rotate_key(
+    ctx: &Ctx,
+    caller: &Standing,
+    public_id: &str,
+    overlap: Duration,
+) -> Result<NewKey, KeyError> {
+    let permit = |key: &ApiKeyRow| key_rights::may(caller, Act::Rotate, &Target::from(key)).is_ok();
+    ctx.keys.rotate(caller.account.account, public_id, overlap, permit).await
+}
+
+/// Revokes a key of the caller's account, which may be the caller itself.
+pub async fn revoke_key(ctx: &Ctx, caller: &Standing, public_id: &str) -> Result<(), KeyError> {
+    let permit = |key: &ApiKeyRow| key_rights::may(caller, Act::Revoke, &Target::from(key)).is_ok();
+    ctx.keys.revoke(caller.account.account, public_id, permit).await
 }
 
 /// A key for the admin API of the account's community, made by the operator. It asks no model and makes no keys.

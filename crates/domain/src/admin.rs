@@ -174,11 +174,12 @@ pub async fn confirm(
     token: Uuid,
     deed: Deed<'_>,
 ) -> Result<Option<String>, sqlx::Error> {
-    let may_approve = !deed.who.starts_with(KEY);
+    // A key confirms nothing, not even what it asked for itself.
+    let may_approve = !is_key(deed.who);
     sqlx::query_scalar(
         "update confirmation set used_at = $6 where id = $1 and what = $3 and target = $4 and reason = $5
            and used_at is null and expires_at > $6
-           and case when by_another then who <> $2 and $8 and community_id = $7 else who = $2 end
+           and $8 and case when by_another then who <> $2 and community_id = $7 else who = $2 end
          returning who",
     )
     .bind(token)
@@ -191,6 +192,11 @@ pub async fn confirm(
     .bind(may_approve)
     .fetch_optional(connection)
     .await
+}
+
+/// Whether the record names a key, which approves nothing.
+pub(crate) fn is_key(who: &str) -> bool {
+    who.starts_with(KEY)
 }
 
 /// A deed that waits for another administrator.

@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod administrator;
 pub mod agent;
 pub mod caps;
 pub mod chat;
@@ -16,6 +17,7 @@ pub mod engine;
 pub mod flags;
 pub mod grants;
 pub mod idempotency;
+pub mod key_rights;
 pub mod member;
 pub mod order;
 pub mod price;

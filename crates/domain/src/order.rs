@@ -10,6 +10,7 @@
 //! limits per address or payment (the doors), and the sending of what stands in `outbox`.
 
 mod apply;
+mod approval;
 mod choose;
 mod coins;
 mod held_up;
@@ -32,6 +33,10 @@ use types::MicroUsd;
 use uuid::Uuid;
 
 pub use apply::{Applied, ApplyError, Origin, apply, apply_news};
+pub use approval::{
+    ASKS_PER_ITEM, ApprovalError, ApprovalRequest, ApprovalState, Approved, DecideError, Decided,
+    WhichApprovals, approvals, approve, decide, decline,
+};
 pub use choose::{PAYMENTS_PER_ORDER_AT_MOST, choose};
 pub use held_up::Creditor;
 pub use notices::keep_unread;

@@ -127,28 +127,16 @@ pub struct KeyLimits {
     pub tokens_per_day: u64,
 }
 
-/// How far a caller reaches: no key that it rotates may do more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reach {
-    /// A live caller reaches both kinds.
-    pub kind: KeyKind,
-    /// The scopes.
-    pub scopes: Scopes,
-    /// The limits.
-    pub limits: KeyLimits,
-}
-
-impl Reach {
-    /// Whether a key lies within: its kind, each of its scopes, both limits.
-    pub fn covers(&self, key: &ApiKeyRow) -> bool {
-        (self.kind == KeyKind::Live || key.kind == KeyKind::Sandbox)
-            && self.scopes.covers(key.scopes)
-            && key.requests_per_minute <= self.limits.requests_per_minute
-            && key.tokens_per_day <= self.limits.tokens_per_day
-    }
-}
-
 impl KeyLimits {
+    /// The smaller of both, each for itself.
+    #[must_use]
+    pub fn at_most(self, other: Self) -> Self {
+        Self {
+            requests_per_minute: self.requests_per_minute.min(other.requests_per_minute),
+            tokens_per_day: self.tokens_per_day.min(other.tokens_per_day),
+        }
+    }
+
     /// What a key gets when nobody says otherwise (SPEC §6).
     pub fn default_for(kind: KeyKind) -> Self {
         match kind {
@@ -245,8 +233,10 @@ pub enum KeyError {
     /// The key was rotated before; rotate its successor.
     #[error("this key was replaced before: rotate the newer one")]
     AlreadyReplaced,
-    /// The key may do more than whoever wants to rotate it.
-    #[error("this key may do more than the caller: rotate it by itself, or signed in with the wallet")]
+    /// Whoever asked may not do this to that key.
+    #[error(
+        "this key is out of the caller's reach: sign in with the wallet that owns the account, or let the key do it itself"
+    )]
     Beyond,
     /// The name is empty, too long, or holds control characters.
     #[error("a key's name has 1 to {MAX_NAME_CHARACTERS} characters and no control characters")]

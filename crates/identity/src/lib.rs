@@ -30,9 +30,7 @@ pub mod tickets;
 pub use self::limits::{Admission, Counted, Limited, Limits, Of, RateHeaders, Seeding, Which};
 pub use handoff::{HandoffFault, Handoffs};
 pub use key_text::KeyKind;
-pub use keys::{
-    ApiKey, ApiKeyRow, KeyError, KeyLimits, KeyRefusal, KeyRequest, KeyRing, NewKey, Reach, Revocation,
-};
+pub use keys::{ApiKey, ApiKeyRow, KeyError, KeyLimits, KeyRefusal, KeyRequest, KeyRing, NewKey, Revocation};
 pub use nonces::{Nonce, NonceFault, Nonces};
 pub use peppers::{PepperFault, Peppers};
 pub use scopes::{Scope, Scopes, UnknownScope};

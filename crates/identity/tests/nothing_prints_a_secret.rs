@@ -42,7 +42,7 @@ async fn no_debug_and_no_display_shows_a_secret() {
         std::fs::read_to_string(folder.path().join(format!("{}.pem", service.active_kid()))).expect("PEM");
 
     database.pool.close().await;
-    let key_error = ring.revoke(AccountId(1), &made.key.public_id).await.expect_err("closed");
+    let key_error = ring.revoke(AccountId(1), &made.key.public_id, |_| true).await.expect_err("closed");
     let other = KeyRing::new(database.pool.clone(), peppers.clone(), Clock::system());
     let refusal = other.authenticate(made.secret.reveal(), ip).await.expect_err("closed");
     assert!(matches!((&key_error, &refusal), (KeyError::Unexpected(_), KeyRefusal::Unexpected(_))));

@@ -89,6 +89,7 @@ const TABLES: &[(&str, &[&str])] = &[
         &[
             "admin_action",
             "agent",
+            "approval_request",
             "chat_chunk",
             "chat_share",
             "chat_turn",

@@ -10,6 +10,7 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use domain::accounts::{RegisterError, UpgradeError};
+use domain::key_rights::Forbidden;
 use domain::reports::UsageReport;
 use identity::Scope;
 use ledger::report::{Budget, UsageLine};
@@ -155,7 +156,7 @@ fn register_refused(error: RegisterError, asked: &Asked) -> Response {
         (status = 201, description = "The live key, shown this once; the sandbox key keeps working", body = MadeKey),
         (status = 401, description = "No key and nobody signed in, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 402, description = "No credits were bought or granted yet", body = problem::Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The key lacks the scope `keys`", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope `keys`, or is a sandbox key of an account that a wallet owns, or a narrowed one", body = problem::Problem, content_type = "application/problem+json"),
         (status = 429, description = "Twenty keys were made in the last 24 hours, with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "Ten keys are active", body = problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "New keys are switched off", body = problem::Problem, content_type = "application/problem+json"),
@@ -178,10 +179,21 @@ pub(crate) async fn upgrade(
                           count. Add credits, then ask again.";
             problem::respond(Shape::no_credit(detail), &asked)
         }
+        Err(UpgradeError::Forbidden(forbidden)) => {
+            problem::respond(Shape::forbidden(upgrade_forbidden(forbidden)), &asked)
+        }
         Err(UpgradeError::Off) => problem::respond(Shape::new_keys_off(), &asked),
         Err(UpgradeError::Key(error)) => keys::refused(error, &asked),
         Err(UpgradeError::Unexpected(error)) => problem::answer(Fault::Unexpected(error), &asked),
     }
+}
+
+/// What is said of a key that may not open the live key.
+pub(crate) fn upgrade_forbidden(forbidden: Forbidden) -> String {
+    format!(
+        "This key may not open the live key: {forbidden}. Sign in with the wallet that owns the account, or use the \
+         account's first sandbox key."
+    )
 }
 
 /// The days of a usage report.

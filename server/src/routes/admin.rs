@@ -6,6 +6,7 @@
 
 pub(crate) mod actions;
 pub(crate) mod agents;
+pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod billing;
 pub(crate) mod caps;
@@ -21,7 +22,8 @@ use axum::extract::Path;
 use axum::extract::Query;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::HeaderMap;
-use domain::admin::{By, CONFIRM_WITHIN, Deed, REASON_CHARACTERS_AT_MOST};
+use domain::admin::{By, CONFIRM_WITHIN, Confirmation, Deed, REASON_CHARACTERS_AT_MOST};
+use domain::administrator::{RequestError, Requested};
 use serde::{Deserialize, Serialize};
 use types::CommunityId;
 use utoipa::{IntoParams, ToSchema};
@@ -171,7 +173,7 @@ pub(crate) struct ConfirmationAnswer {
     /// Send the same request again with this as `confirmation`.
     #[schema(value_type = String, format = Uuid)]
     pub(crate) confirmation: Uuid,
-    /// Whether another administrator of the community has to send it.
+    /// Whether another administrator of the community has to send it. What a key asks for, a wallet confirms.
     pub(crate) by_another: bool,
     /// Until when it serves: five minutes, or a day for another administrator.
     pub(crate) expires_at: String,
@@ -213,43 +215,31 @@ pub(crate) async fn ask_twice(
     deed: Deed<'_>,
     will: String,
 ) -> Result<Asking, Fault> {
-    let failed = |error: sqlx::Error| Fault::Unexpected(error.into());
-    let clock = &app.ctx.clock;
-    let by = match who {
-        Administrator::OfWallet { community, signed_at, .. } => {
-            if *signed_at + CONFIRM_WITHIN <= clock.now() {
-                return Err(Fault::SessionOver { message: sentences::SESSION_NOT_FRESH });
-            }
-            let admins = domain::community::admins(&app.ctx, *community).await.map_err(failed)?;
-            if admins.len() > 1 { By::Another } else { By::Oneself }
-        }
-        Administrator::Operator | Administrator::OfCommunity(_) => By::Oneself,
-    };
-    let mut connection = app.ctx.db.acquire().await.map_err(failed)?;
-    let Some(token) = token else {
-        let asked = domain::admin::ask_twice(&mut connection, clock, deed, by).await.map_err(failed)?;
-        let expires_at = moment(asked.expires_at);
-        let by_another = by == By::Another;
-        return Ok(Asking::First(ConfirmationAnswer {
-            confirmation: asked.token,
-            by_another,
-            expires_at,
-            will,
-        }));
-    };
-    let first = domain::admin::confirm(&mut connection, clock, token, deed).await.map_err(failed)?;
-    Ok(match first {
-        None => Asking::Wrong,
-        Some(first) if first == deed.who => Asking::Confirmed(first),
-        Some(first) => Asking::Confirmed(format!("{first}, approved by {}", deed.who)),
-    })
+    match domain::administrator::request(&app.ctx, who, token, deed).await {
+        Ok(Requested::First(confirmation, by)) => Ok(Asking::First(first_answer(confirmation, by, will))),
+        Ok(Requested::Confirmed(names)) => Ok(Asking::Confirmed(names)),
+        Ok(Requested::NotConfirmed) => Ok(Asking::Wrong),
+        Err(RequestError::NotFresh) => Err(Fault::SessionOver { message: sentences::SESSION_NOT_FRESH }),
+        Err(RequestError::Unexpected(error)) => Err(Fault::Unexpected(error.into())),
+    }
+}
+
+/// What is answered to a first request.
+pub(crate) fn first_answer(confirmation: Confirmation, by: By, will: String) -> ConfirmationAnswer {
+    ConfirmationAnswer {
+        confirmation: confirmation.token,
+        by_another: by == By::Another,
+        expires_at: moment(confirmation.expires_at),
+        will,
+    }
 }
 
 /// What is said of a token that does not serve.
 pub(crate) fn not_confirmed() -> String {
     format!(
         "The confirmation does not serve: it was used, is older than {} minutes, was given for another request, or \
-         another administrator has to send it. Ask without one for a new one, and send the same reason with it.",
+         another administrator has to send it. A key asks and never confirms: an administrator's wallet does. Ask \
+         without a confirmation for a new one, and send the same reason with it.",
         CONFIRM_WITHIN.whole_minutes()
     )
 }

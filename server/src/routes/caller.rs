@@ -8,13 +8,13 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HeaderName};
 use domain::accounts::Standing;
+pub(crate) use domain::administrator::Administrator;
 use domain::reports::account_of;
 use domain::turn::{self, Asker, Refusal};
 use identity::{ApiKey, Counted, KeyRefusal, Scope, Session, SessionRefusal};
 use ledger::AccountKey;
 use ring::digest;
-use time::OffsetDateTime;
-use types::{CommunityId, Wallet};
+use types::CommunityId;
 
 use super::cookies::Cookie;
 use super::exchange::Asked;
@@ -37,6 +37,8 @@ pub(crate) enum Access {
     Session,
     /// A wallet that signed in, or an API key with this scope.
     SessionOrKey(Scope),
+    /// A wallet that signed in, or any API key: what it may do is the rule's to say.
+    SessionOrAnyKey,
     /// A peer on this machine, or the operator's token.
     Operator,
     /// An API key with the scope `admin`, for its own community; a signed-in wallet, for those that it administers; or
@@ -44,35 +46,6 @@ pub(crate) enum Access {
     Admin,
     /// The operator's token: a peer on this machine is not enough where money is made.
     OperatorToken,
-}
-
-/// Who administers.
-#[derive(Clone, Debug)]
-pub(crate) enum Administrator {
-    /// Whoever holds the operator's token: everything.
-    Operator,
-    /// A key with the scope `admin`: its own community.
-    OfCommunity(Arc<ApiKey>),
-    /// A wallet that is signed in and stands among the community's administrators: that community, for this request.
-    OfWallet {
-        /// Who.
-        wallet: Wallet,
-        /// The one community that was looked up.
-        community: CommunityId,
-        /// When the wallet signed: a repair of money wants a fresh signature.
-        signed_at: OffsetDateTime,
-    },
-}
-
-impl Administrator {
-    /// How the record of deeds names them.
-    pub(crate) fn who(&self) -> String {
-        match self {
-            Self::Operator => "operator".to_owned(),
-            Self::OfCommunity(key) => format!("key:{}", key.public_id),
-            Self::OfWallet { wallet, .. } => format!("wallet:{wallet}"),
-        }
-    }
 }
 
 /// Somebody who may administer something, before it is known what.
@@ -157,6 +130,7 @@ pub(crate) async fn key(
         }
         Access::Key(_)
         | Access::SessionOrKey(_)
+        | Access::SessionOrAnyKey
         | Access::Anyone
         | Access::Session
         | Access::Operator

@@ -1,7 +1,6 @@
 //! API keys over the API: make, list, rotate, revoke.
 //!
-//! A key hands on only what it has: its kind, a part of its scopes, at most its limits. The developer's wallet hands on
-//! what the best key of the account could.
+//! What a caller may do to which key is `domain::key_rights`' to say; this door reads the request and shapes the answer.
 
 use std::sync::Arc;
 
@@ -11,7 +10,8 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use domain::accounts::{CreateKeyError, Standing};
+use domain::accounts::{CreateKeyError, Standing, usual_scopes};
+use domain::key_rights::Forbidden;
 use identity::{ApiKeyRow, KeyError, KeyKind, KeyLimits, KeyRequest, NewKey, Scope, Scopes};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -29,6 +29,8 @@ use super::{App, body, limits, shared};
 
 /// Who may call: a key that may manage keys, or the developer's wallet.
 pub(crate) const ACCESS: Access = Access::SessionOrKey(Scope::Keys);
+/// Who may revoke: in addition, each key itself.
+pub(crate) const REVOKE: Access = Access::SessionOrAnyKey;
 
 /// A key to be made.
 #[derive(Deserialize, ToSchema)]
@@ -37,7 +39,7 @@ pub(crate) struct KeyBody<'a> {
     #[serde(borrow)]
     #[schema(value_type = String, required = true, example = "my laptop")]
     name: Field<'a>,
-    /// A part of the caller's scopes; all of them when absent.
+    /// A part of the caller's scopes. When absent: all of them, but a wallet's sandbox key gets no `keys`.
     #[serde(borrow)]
     #[schema(value_type = Option<Vec<String>>, example = json!(["chat", "models"]))]
     scopes: Field<'a>,
@@ -153,19 +155,21 @@ pub(crate) async fn create(
     request: Request,
 ) -> Response {
     let (parts, incoming) = request.into_parts();
-    let wish = async {
+    let read = async {
         let caller = caller::standing(&app, &asked, &parts.headers, ACCESS).await?;
         let whole =
             body::read(&app.budgets.bodies, caller.client(), &parts, incoming, limits::SMALL_BODY_BYTES)
                 .await?;
-        wish(&whole.parse()?, &caller)
+        let request = key_request(&whole.parse()?, &caller)?;
+        Ok((caller, request))
     };
-    let wish = match wish.await {
-        Ok(wish) => wish,
+    let (caller, request) = match read.await {
+        Ok(read) => read,
         Err(fault) => return problem::answer(fault, &asked),
     };
-    match domain::accounts::create_key(&app.ctx, wish).await {
+    match domain::accounts::create_key(&app.ctx, &caller, request).await {
         Ok(made) => shared::json_with(StatusCode::CREATED, HeaderMap::new(), &MadeKey::from(made)),
+        Err(CreateKeyError::Forbidden(forbidden)) => problem::answer(beyond(forbidden, &caller), &asked),
         Err(CreateKeyError::Off) => problem::respond(Shape::new_keys_off(), &asked),
         Err(CreateKeyError::Key(error)) => refused(error, &asked),
     }
@@ -199,14 +203,14 @@ pub(crate) async fn list(
     }
 }
 
-/// Revokes a key: its open streams end within a second.
+/// Revokes a key: its open streams end within a second. A key may always revoke itself.
 #[utoipa::path(
     delete, path = "/api/v1/keys/{id}", tag = "keys", operation_id = "revokeKey",
     params(("id" = String, Path, description = "The key's public part")),
     responses(
         (status = 204, description = "Revoked, now or before"),
         (status = 401, description = "No key and nobody signed in, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The key lacks the scope `keys`", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The other key is out of the caller's reach: it is live, of the admin API, or may do more", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "The account has no such key", body = problem::Problem, content_type = "application/problem+json"),
     ),
     security(("api_key" = []), ("x_api_key" = []), ("session" = []), ("session_token" = []))
@@ -217,11 +221,11 @@ pub(crate) async fn revoke(
     id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let caller = match caller::standing(&app, &asked, request.headers(), ACCESS).await {
+    let caller = match caller::standing(&app, &asked, request.headers(), REVOKE).await {
         Ok(caller) => caller,
         Err(fault) => return problem::answer(fault, &asked),
     };
-    match app.ctx.keys.revoke(caller.account.account, &id_of(id)).await {
+    match domain::accounts::revoke_key(&app.ctx, &caller, &id_of(id)).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => refused(error, &asked),
     }
@@ -262,7 +266,7 @@ pub(crate) async fn rotate(
         Ok(read) => read,
         Err(fault) => return problem::answer(fault, &asked),
     };
-    match app.ctx.keys.rotate(caller.account.account, &id_of(id), caller.reach(), overlap).await {
+    match domain::accounts::rotate_key(&app.ctx, &caller, &id_of(id), overlap).await {
         Ok(made) => shared::json_with(StatusCode::CREATED, HeaderMap::new(), &MadeKey::from(made)),
         Err(error) => refused(error, &asked),
     }
@@ -300,28 +304,21 @@ fn overlap(body: &RotateBody<'_>) -> Result<time::Duration, Fault> {
     Ok(seconds.map_or(identity::keys::DEFAULT_OVERLAP, |seconds| time::Duration::seconds(seconds.into())))
 }
 
-fn wish(body: &KeyBody<'_>, caller: &Standing) -> Result<KeyRequest, Fault> {
+/// The request as it was sent, filled up with what is usual where it says nothing.
+fn key_request(body: &KeyBody<'_>, caller: &Standing) -> Result<KeyRequest, Fault> {
     let kind = match body.kind.map(RawValue::get) {
         None => caller.kind,
         Some("\"sandbox\"") => KeyKind::Sandbox,
-        Some("\"live\"") if caller.kind == KeyKind::Live => KeyKind::Live,
-        Some("\"live\"") => {
-            let message = "A sandbox key makes no live key: POST /api/v1/developers/upgrade does.";
-            return Err(Fault::field("kind", message));
-        }
+        Some("\"live\"") => KeyKind::Live,
         Some(_) => return Err(Fault::field("kind", "This has to be sandbox or live.")),
     };
-    let scopes = body.scopes.map(scopes).transpose()?.unwrap_or(caller.scopes);
-    if scopes.is_empty() || !caller.scopes.covers(scopes) {
-        let message =
-            format!("This has to be a part of the caller's own: {}.", caller.scopes.names().join(", "));
-        return Err(Fault::field("scopes", message));
+    let scopes = body.scopes.map(scopes).transpose()?.unwrap_or(usual_scopes(caller, kind));
+    if scopes.is_empty() {
+        return Err(beyond(Forbidden::Scopes, caller));
     }
-    let usual = KeyLimits::default_for(kind);
-    let most_requests = caller.limits.requests_per_minute;
-    let most_tokens = u32::try_from(caller.limits.tokens_per_day).unwrap_or(u32::MAX);
-    let requests = fields::whole("requests_per_minute", body.requests_per_minute, 1..=most_requests)?;
-    let tokens = fields::whole("tokens_per_day", body.tokens_per_day, 1..=most_tokens)?;
+    let usual = KeyLimits::default_for(kind).at_most(caller.limits);
+    let requests = fields::whole("requests_per_minute", body.requests_per_minute, 1..=u32::MAX)?;
+    let tokens = fields::whole("tokens_per_day", body.tokens_per_day, 1..=u32::MAX)?;
     Ok(KeyRequest {
         community: caller.account.community,
         account: caller.account.account,
@@ -329,25 +326,44 @@ fn wish(body: &KeyBody<'_>, caller: &Standing) -> Result<KeyRequest, Fault> {
         kind,
         scopes,
         limits: KeyLimits {
-            requests_per_minute: requests.unwrap_or(usual.requests_per_minute.min(most_requests)),
-            tokens_per_day: tokens.map_or(usual.tokens_per_day.min(caller.limits.tokens_per_day), u64::from),
+            requests_per_minute: requests.unwrap_or(usual.requests_per_minute),
+            tokens_per_day: tokens.map_or(usual.tokens_per_day, u64::from),
         },
     })
 }
 
-/// A key with the usual limits, as far as the caller's own reach.
+/// Which field of a new key lies beyond the caller, and how far the caller reaches.
+fn beyond(forbidden: Forbidden, caller: &Standing) -> Fault {
+    match forbidden {
+        Forbidden::NoScope => Fault::NoScope { scope: Scope::Keys.as_str() },
+        Forbidden::Kind => {
+            let message = "A sandbox key makes no live key: POST /api/v1/developers/upgrade does.";
+            Fault::field("kind", message)
+        }
+        Forbidden::Admin | Forbidden::Scopes => {
+            let own = caller.scopes.names().join(", ");
+            Fault::field("scopes", format!("This has to be a part of the caller's own: {own}."))
+        }
+        Forbidden::RequestsPerMinute => {
+            let most = caller.limits.requests_per_minute;
+            Fault::field("requests_per_minute", format!("This has to be a whole number from 1 to {most}."))
+        }
+        Forbidden::TokensPerDay => {
+            let most = caller.limits.tokens_per_day;
+            Fault::field("tokens_per_day", format!("This has to be a whole number from 1 to {most}."))
+        }
+    }
+}
+
+/// A key of the caller's kind with the usual limits, as far as the caller's own reach.
 pub(crate) fn usual(caller: &Standing, name: String, scopes: Scopes) -> KeyRequest {
-    let usual = KeyLimits::default_for(caller.kind);
     KeyRequest {
         community: caller.account.community,
         account: caller.account.account,
         name,
         kind: caller.kind,
         scopes,
-        limits: KeyLimits {
-            requests_per_minute: usual.requests_per_minute.min(caller.limits.requests_per_minute),
-            tokens_per_day: usual.tokens_per_day.min(caller.limits.tokens_per_day),
-        },
+        limits: KeyLimits::default_for(caller.kind).at_most(caller.limits),
     }
 }
 
@@ -360,23 +376,29 @@ fn scopes(raw: &RawValue) -> Result<Scopes, Fault> {
 
 #[cfg(test)]
 mod tests {
+    use domain::accounts::By;
     use ledger::AccountKey;
     use types::{AccountId, CommunityId};
 
     use super::*;
     use crate::routes::body::parse;
 
-    fn caller(kind: KeyKind) -> Standing {
+    fn caller(kind: KeyKind, by: By) -> Standing {
         Standing {
             account: AccountKey { community: CommunityId(2), account: AccountId(3) },
             kind,
             scopes: Scopes::developer(),
             limits: KeyLimits { requests_per_minute: 20, tokens_per_day: 5_000 },
+            by,
         }
     }
 
-    fn read(text: &str, kind: KeyKind) -> Result<KeyRequest, String> {
-        let read = parse(text.as_bytes()).and_then(|body| wish(&body, &caller(kind)));
+    fn key() -> By {
+        By::Key { public_id: "aaaaaaaaaaaa".to_owned() }
+    }
+
+    fn read(text: &str, caller: &Standing) -> Result<KeyRequest, String> {
+        let read = parse(text.as_bytes()).and_then(|body| key_request(&body, caller));
         read.map_err(|fault| match fault {
             Fault::Field { param, .. } => param,
             other => panic!("{other:?}"),
@@ -384,25 +406,36 @@ mod tests {
     }
 
     #[test]
-    fn a_key_hands_on_only_what_it_has() {
-        let made = read(r#"{"name":"x"}"#, KeyKind::Live).expect("sound");
+    fn what_a_request_leaves_out_is_as_its_callers() {
+        let live = caller(KeyKind::Live, key());
+        let made = read(r#"{"name":"x"}"#, &live).expect("sound");
         assert_eq!((made.kind, made.account), (KeyKind::Live, AccountId(3)));
         assert_eq!(made.limits, KeyLimits { requests_per_minute: 20, tokens_per_day: 5_000 });
         let narrow = r#"{"name":"x","scopes":["chat"],"kind":"sandbox","requests_per_minute":5}"#;
-        let made = read(narrow, KeyKind::Live).expect("sound");
+        let made = read(narrow, &live).expect("sound");
         assert_eq!((made.kind, made.scopes.names()), (KeyKind::Sandbox, vec!["chat"]));
         assert_eq!(made.limits, KeyLimits { requests_per_minute: 5, tokens_per_day: 5_000 });
         for (text, param) in [
-            (r#"{"name":"x","kind":"live"}"#, "kind"),
-            (r#"{"name":"x","scopes":["admin"]}"#, "scopes"),
+            (r#"{"name":"x","kind":"dead"}"#, "kind"),
             (r#"{"name":"x","scopes":[]}"#, "scopes"),
             (r#"{"name":"x","scopes":["root"]}"#, "scopes"),
-            (r#"{"name":"x","requests_per_minute":21}"#, "requests_per_minute"),
+            (r#"{"name":"x","requests_per_minute":0}"#, "requests_per_minute"),
             (r#"{"name":"x","tokens_per_day":0}"#, "tokens_per_day"),
             ("{}", "name"),
         ] {
-            assert_eq!(read(text, KeyKind::Sandbox).expect_err(text), param);
+            assert_eq!(read(text, &live).expect_err(text), param);
         }
+    }
+
+    #[test]
+    fn a_wallets_sandbox_key_makes_no_keys_unless_that_is_asked_for() {
+        let wallet = caller(KeyKind::Live, By::Wallet { is_admin: true });
+        let scopes = |text: &str| read(text, &wallet).expect("sound").scopes.names();
+        assert_eq!(scopes(r#"{"name":"x","kind":"sandbox"}"#), ["chat", "models", "usage"]);
+        assert_eq!(scopes(r#"{"name":"x"}"#), ["chat", "models", "usage", "keys"]);
+        assert_eq!(scopes(r#"{"name":"x","kind":"sandbox","scopes":["keys"]}"#), ["keys"]);
+        let sandbox = read(r#"{"name":"x"}"#, &caller(KeyKind::Sandbox, key())).expect("sound");
+        assert_eq!(sandbox.scopes, Scopes::developer(), "a key hands on what it has");
     }
 
     #[test]

@@ -37,6 +37,7 @@ use super::{
         admin::enforcement::read,
         admin::caps::read, admin::caps::write, admin::origins::read, admin::origins::write, admin::grants::create, admin::payments::list, admin::payments::reconcile,
         admin::reviews::list, admin::reviews::resolve,
+        admin::approvals::list, admin::approvals::approve, admin::approvals::decline,
         ops::health, ops::livez, ops::readyz, ops::metrics, ops::version, ops::jwks, json,
     ),
     tags(

@@ -1,4 +1,5 @@
-//! The commands that open the books for a moment: migrate, seed, grant, administrators and a key for one, turning a switch.
+//! The commands that open the books for a moment: migrate, seed, grant, administrators and a key for one, requests for the
+//! operator's approval, turning a switch.
 
 use std::io::Write as _;
 
@@ -7,8 +8,10 @@ use domain::Ctx;
 use domain::community::{self, Admin, Deputy};
 use domain::flags::{self, Flag, Flags, Standing, Turn};
 use domain::grants::{self, Grant};
+use domain::order::{self, ApprovalRequest, WhichApprovals};
 use ledger::NEVER;
 use types::{AccountId, Clock, CommunityId, MicroUsd, Wallet};
+use uuid::Uuid;
 
 use super::payments::Payments;
 use super::{database, gateway, welcome};
@@ -124,6 +127,54 @@ pub async fn set_admin(
 async fn named(ctx: &Ctx, slug: &str) -> anyhow::Result<CommunityId> {
     let found = community::by_slug(ctx, slug).await?;
     Ok(found.with_context(|| format!("there is no community {slug:?}"))?.id)
+}
+
+/// Requests of one listing: more than wait anywhere, and a list that ends.
+const REQUESTS_AT_MOST: i64 = 1_000;
+
+/// What administrators asked the operator for, newest first.
+pub async fn approvals(settings: Settings, which: WhichApprovals) -> anyhow::Result<Vec<ApprovalRequest>> {
+    let books = database::open(&settings).await?;
+    let mut connection = books.pool.acquire().await?;
+    let found = order::approvals(&mut connection, None, which, None, REQUESTS_AT_MOST).await?;
+    drop(connection);
+    books.close().await?;
+    Ok(found)
+}
+
+/// What the operator says to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Do it.
+    Approve,
+    /// Do nothing.
+    Decline,
+}
+
+/// Approves or declines a request; with what was credited now.
+pub async fn decide_request(
+    settings: Settings,
+    id: Uuid,
+    word: Word,
+    reason: &str,
+) -> anyhow::Result<(ApprovalRequest, MicroUsd)> {
+    let books = database::open(&settings).await?;
+    let clock = Clock::system();
+    let decided = match word {
+        Word::Approve => {
+            let approved = order::approve(&books.pool, &clock, id, COMMAND_LINE, reason).await;
+            approved.map(|approved| {
+                let credited = approved.done.map_or(MicroUsd::ZERO, |done| done.credited);
+                (approved.request, credited)
+            })
+        }
+        Word::Decline => {
+            let declined = order::decline(&books.pool, &clock, id, COMMAND_LINE, reason).await;
+            declined.map(|request| (request, MicroUsd::ZERO))
+        }
+    };
+    books.close().await?;
+    Ok(decided?)
 }
 
 /// Gives `amount` to `account` as a granted lot.

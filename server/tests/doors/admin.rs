@@ -221,7 +221,15 @@ async fn a_payment_that_hangs_is_shown_and_repaired_after_asking_twice() {
         (409, json!("/problems/not-confirmed"))
     );
     assert_eq!(house.balance(&payer).await.minted, 0, "nothing before it is confirmed");
-    let done = house.insist(&path, &admin, &body).await;
+    // A key asks; it does not confirm, not even what it asked for itself.
+    let asked = house.post(&path, &body).key(&admin).send().await;
+    assert_eq!((asked.status.as_u16(), &asked.json()["by_another"]), (202, &json!(true)));
+    let mut confirmed = body.clone();
+    confirmed["confirmation"] = asked.json()["confirmation"].clone();
+    let own = house.post(&path, &confirmed).key(&admin).send().await;
+    assert_eq!(crate::wallets::problem(&own), "409 not-confirmed");
+    assert_eq!(house.balance(&payer).await.minted, 0);
+    let done = house.post(&path, &confirmed).key(OPERATOR).send().await;
     assert_eq!(done.status, 200, "{}", done.text());
     assert_eq!(
         (micro(&done.json()["minted_micro"]), &done.json()["status"]),
@@ -271,26 +279,45 @@ async fn a_second_payment_waits_for_a_person_who_credits_it() {
         house.post(&path, &json!({"resolution": "keep", "note": "x"})).key(&admin).send().await.status,
         400
     );
-    // While nothing is minted nothing is decided, and the confirmation serves on.
+    // A key asks, and the operator approves: while nothing is minted nothing is done, and the request waits on.
+    let asked = house.post(&path, &credit).key(&admin).send().await;
+    assert_eq!((asked.status.as_u16(), &asked.json()["waits_for"]), (202, &json!("operator")));
+    let id = asked.json()["approval"]["id"].as_str().expect("an id").to_owned();
+    let again = house.post(&path, &credit).key(&admin).send().await.json();
+    assert_eq!(again["approval"]["id"], json!(id), "asking twice is asking once");
+    assert_eq!(house.balance(&payer).await.minted, 10_500_000);
+    let approval = format!("/api/v1/admin/approvals/{id}/approve");
+    let word = json!({"note": "seen in our account"});
+    for key in [&admin, &stranger] {
+        let reply = house.post(&approval, &word).key(key).send().await;
+        assert_eq!(crate::wallets::problem(&reply), "403 forbidden");
+    }
     let owner = house.database.owner_pool();
     let minting = async |sql| sqlx::query(sql).execute(&owner).await.expect("the guard");
     minting("update guard set minting_stopped_at = now()").await;
-    let first = house.post(&path, &credit).key(&admin).send().await;
-    let mut confirmed = credit.clone();
-    confirmed["confirmation"] = first.json()["confirmation"].clone();
-    let stopped = house.post(&path, &confirmed).key(&admin).send().await;
-    assert_eq!(
-        (stopped.status.as_u16(), stopped.json()["type"].clone()),
-        (503, json!("/problems/minting-stopped"))
-    );
+    let stopped = house.post(&approval, &word).key(OPERATOR).send().await;
+    assert_eq!(crate::wallets::problem(&stopped), "503 minting-stopped");
     minting("update guard set minting_stopped_at = null").await;
-    let done = house.post(&path, &confirmed).key(&admin).send().await;
+    let waiting = house.read("/api/v1/admin/approvals", &admin).await;
+    assert_eq!(waiting["approvals"][0]["state"], "waiting", "{waiting}");
+    assert_eq!(house.read("/api/v1/admin/approvals", &stranger).await["approvals"], json!([]));
+    assert_eq!(house.post(&approval, &json!({})).key(OPERATOR).send().await.status, 400, "a note is due");
+    let done = house.post(&approval, &word).key(OPERATOR).send().await;
     assert_eq!(done.status, 200, "{}", done.text());
     assert_eq!(
-        (micro(&done.json()["credited_micro"]), &done.json()["review"]["state"]),
-        (10_500_000, &json!("credited"))
+        (micro(&done.json()["credited_micro"]), &done.json()["approval"]["state"]),
+        (10_500_000, &json!("approved"))
     );
-    assert_eq!(house.insist(&path, &admin, &credit).await.status, 409, "it is closed");
+    let twice = house.post(&approval, &word).key(OPERATOR).send().await;
+    assert_eq!((twice.status.as_u16(), micro(&twice.json()["credited_micro"])), (200, 0));
+    let decline = house.post(&approval.replace("/approve", "/decline"), &word).key(OPERATOR).send().await;
+    assert_eq!(crate::wallets::problem(&decline), "409 conflict");
+    let unknown = format!("/api/v1/admin/approvals/{}/approve", house.ctx.clock.uuid_v7());
+    assert_eq!(house.post(&unknown, &word).key(OPERATOR).send().await.status, 404);
+    assert_eq!(house.post(&path, &credit).key(&admin).send().await.status, 409, "it is closed");
+    let record = house.read(&of(&payer, "actions"), &admin).await;
+    let who = record["actions"][0]["who"].as_str().expect("text").to_owned();
+    assert!(who.starts_with("key:") && who.ends_with(", approved by operator"), "{who}");
     assert_eq!(house.balance(&payer).await.minted, 21_000_000);
     assert_eq!(house.read("/api/v1/admin/reviews", &admin).await["reviews"], json!([]));
     assert_eq!(

@@ -205,6 +205,39 @@ pub enum Resolution {
     Dismiss,
 }
 
+impl Resolution {
+    /// Reads the number of a closed item's state.
+    pub(super) fn from_db(number: i16) -> Option<Self> {
+        [Self::Credit, Self::Dismiss].into_iter().find(|resolution| resolution.as_db() == number)
+    }
+
+    /// The item's state, once it is closed so.
+    pub(super) fn as_db(self) -> i16 {
+        match self {
+            Self::Credit => 2,
+            Self::Dismiss => 3,
+        }
+    }
+
+    /// The word on the wire and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Credit => "credit",
+            Self::Dismiss => "dismiss",
+        }
+    }
+
+    /// How the record names it.
+    #[must_use]
+    pub fn deed(self) -> &'static str {
+        match self {
+            Self::Credit => "review.credit",
+            Self::Dismiss => "review.dismiss",
+        }
+    }
+}
+
 /// What closing an item did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
@@ -253,7 +286,7 @@ impl From<sqlx::Error> for ResolveError {
     }
 }
 
-/// Closes an item as a person decided, and records who that was and why.
+/// Closes an item as a person decided, and records who that was and why. Who may is for [`super::decide`] to say.
 pub async fn resolve(
     db: &PgPool,
     clock: &Clock,
@@ -264,48 +297,54 @@ pub async fn resolve(
 ) -> Result<Resolved, ResolveError> {
     let mut tx = db.begin().await?;
     sqlx::query(apply::LOCK_WAIT).execute(&mut *tx).await?;
-    let item = review(&mut tx, id).await?.ok_or(ResolveError::NoItem)?;
+    let resolved = resolve_in(&mut tx, clock, id, resolution, who, note).await?;
+    tx.commit().await?;
+    Ok(resolved)
+}
+
+/// [`resolve`], within a transaction of the caller.
+pub(super) async fn resolve_in(
+    tx: &mut PgConnection,
+    clock: &Clock,
+    id: i64,
+    resolution: Resolution,
+    who: &str,
+    note: &str,
+) -> Result<Resolved, ResolveError> {
+    let item = review(tx, id).await?.ok_or(ResolveError::NoItem)?;
     // The order before its items, as everywhere.
     let order = match item.order {
-        Some(order) => store::lock_order(&mut tx, order).await?,
+        Some(order) => store::lock_order(tx, order).await?,
         None => None,
     };
     let now = clock.now();
-    let state = match resolution {
-        Resolution::Credit => 2_i16,
-        Resolution::Dismiss => 3,
-    };
     let done = sqlx::query(
         "update review_item set state = $2, closed_at = $3, who = $4, note = $5 where id = $1 and state = 0",
     )
     .bind(id)
-    .bind(state)
+    .bind(resolution.as_db())
     .bind(now)
     .bind(who)
     .bind(note)
     .execute(&mut *tx)
     .await?;
-    let item = review(&mut tx, id).await?.ok_or(ResolveError::NoItem)?;
+    let item = review(tx, id).await?.ok_or(ResolveError::NoItem)?;
     if done.rows_affected() == 0 {
         return Err(ResolveError::Closed(Box::new(item)));
     }
     let credited = match (item.kind, &order) {
-        (Review::Overpay, Some(order)) => decide(&mut tx, clock, order, &item, resolution, now).await?,
+        (Review::Overpay, Some(order)) => close_overpayment(tx, clock, order, &item, resolution, now).await?,
         _ if resolution == Resolution::Credit => return Err(ResolveError::NotAnOverpayment),
         _ => MicroUsd::ZERO,
     };
     let target = format!("{id}");
-    let what = match resolution {
-        Resolution::Credit => "review.credit",
-        Resolution::Dismiss => "review.dismiss",
-    };
+    let what = resolution.deed();
     let deed = Deed { who, what, target: &target, reason: note, community: item.community };
-    admin::record(&mut tx, clock, deed).await?;
-    tx.commit().await?;
+    admin::record(tx, clock, deed).await?;
     Ok(Resolved { item, credited })
 }
 
-async fn decide(
+async fn close_overpayment(
     tx: &mut PgConnection,
     clock: &Clock,
     order: &Order,

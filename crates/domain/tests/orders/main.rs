@@ -4,6 +4,7 @@
 
 mod agents;
 mod applied;
+mod approved;
 mod bought;
 #[cfg(debug_assertions)]
 mod crashes;

@@ -8,7 +8,7 @@ use types::{AccountId, KeyId};
 use super::store::{self, Proof, Row};
 use super::{
     ApiKeyRow, KEPT_AFTER_END, KeyError, KeyLimits, KeyRequest, KeyRing, LISTED_AFTER_END, MADE_WITHIN,
-    MAX_ACTIVE_KEYS, MAX_MADE_A_DAY, MAX_NAME_CHARACTERS, MAX_OVERLAP, NewKey, Reach,
+    MAX_ACTIVE_KEYS, MAX_MADE_A_DAY, MAX_NAME_CHARACTERS, MAX_OVERLAP, NewKey,
 };
 use crate::ShownOnce;
 use crate::changes;
@@ -45,14 +45,14 @@ impl KeyRing {
     }
 
     /// Makes a key that takes the place of another, with its name, scopes and limits; the old one works until `overlap`
-    /// has passed (0…7 days, see [`super::DEFAULT_OVERLAP`]). Whoever rotates sees the new key, so it has to lie within
-    /// the caller's own `reach`.
+    /// has passed (0…7 days, see [`super::DEFAULT_OVERLAP`]). Whoever rotates sees the new key: `permit` says whether they
+    /// may.
     pub async fn rotate(
         &self,
         account: AccountId,
         public_id: &str,
-        reach: Reach,
         overlap: Duration,
+        permit: impl FnOnce(&ApiKeyRow) -> bool,
     ) -> Result<NewKey, KeyError> {
         if overlap.is_negative() || overlap > MAX_OVERLAP {
             return Err(KeyError::BadOverlap);
@@ -65,7 +65,7 @@ impl KeyRing {
             .await?
             .filter(|old| old.is_active(now))
             .ok_or(KeyError::NotFound)?;
-        if !reach.covers(&old) {
+        if !permit(&old) {
             return Err(KeyError::Beyond);
         }
         if old.replaced_by.is_some() {
@@ -96,12 +96,21 @@ impl KeyRing {
         Ok(made)
     }
 
-    /// Ends a key: at once here, within the next poll in other processes. Revoking twice is a quiet success.
-    pub async fn revoke(&self, account: AccountId, public_id: &str) -> Result<(), KeyError> {
+    /// Ends a key that `permit` allows to be ended: at once here, within the next poll in other processes. Revoking twice is
+    /// a quiet success.
+    pub async fn revoke(
+        &self,
+        account: AccountId,
+        public_id: &str,
+        permit: impl FnOnce(&ApiKeyRow) -> bool,
+    ) -> Result<(), KeyError> {
         let id = PublicId::parse(public_id).ok_or(KeyError::NotFound)?;
         let mut tx = self.0.db.begin().await?;
         let now = self.0.clock.now();
         let key = store::lock_key(&mut tx, account, id).await?.ok_or(KeyError::NotFound)?;
+        if !permit(&key) {
+            return Err(KeyError::Beyond);
+        }
         if key.revoked_at.is_none() {
             store::revoke(&mut tx, key.id, now).await?;
             changes::announce(&mut tx, changes::API_KEY, id.as_str(), now).await?;

@@ -7,8 +7,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use domain::admin::Deed;
-use domain::order::{self, Resolution, ResolveError, ReviewItem, ReviewState, Which};
+use domain::order::{self, DecideError, Decided, Resolution, ResolveError, ReviewItem, ReviewState, Which};
 use serde::{Deserialize, Serialize};
 use types::{CommunityId, MicroUsd};
 use utoipa::{IntoParams, ToSchema};
@@ -20,10 +19,12 @@ use super::super::exchange::Asked;
 use super::super::fault::Fault;
 use super::super::fields::Field;
 use super::super::problem::{self, Shape};
+use super::super::sentences;
 use super::super::shared::moment;
 use super::super::{App, body, limits, shared};
+use super::approvals::ApprovalAnswer;
 use super::payments::not_applied;
-use super::{Asking, ConfirmationAnswer, OfWhom, Paging, Repaired};
+use super::{ConfirmationAnswer, OfWhom, Paging};
 
 /// Which items.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -171,17 +172,18 @@ pub(crate) struct ResolvedAnswer {
     pub(crate) credited_micro: MicroUsd,
 }
 
-/// Decides about a review item. Asked for twice, and recorded with its note.
+/// Decides about a review item. To dismiss is asked for twice: a key asks, a wallet confirms, a second administrator where
+/// there are two. To credit is asked for once, and the operator approves it. All of it is recorded with its note.
 #[utoipa::path(
     post, path = "/api/v1/admin/reviews/{id}/resolve", tag = "admin", operation_id = "resolveReview",
     params(("id" = String, Path, description = "The item's number")),
     request_body = ResolveBody<'static>,
     responses(
         (status = 200, description = "Decided", body = ResolvedAnswer),
-        (status = 202, description = "Send it again with this confirmation", body = ConfirmationAnswer),
+        (status = 202, description = "Send it again with this confirmation, or wait: the operator approves what credits money and what concerns an order of your own", body = FirstAnswer),
         (status = 400, description = "A field cannot be right", body = problem::Problem, content_type = "application/problem+json"),
         (status = 401, description = "No key or token, or not a valid one", body = problem::Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The key lacks the scope `admin`", body = problem::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The key lacks the scope `admin`, or the order is the confirming administrator's own", body = problem::Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such item that you administer", body = problem::Problem, content_type = "application/problem+json"),
         (status = 409, description = "The item is closed, is no overpayment, or the confirmation does not serve", body = problem::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The books are busy, or nothing is credited for now: the confirmation serves on; with `retry-after`", body = problem::Problem, content_type = "application/problem+json"),
@@ -211,10 +213,15 @@ pub(crate) async fn resolve(
     };
     let id = id.map_or_else(|_| String::new(), |Path(id)| id);
     match decide(&app, &asked, claimant, &id, decision).await {
-        Ok(Repaired::First(answer)) => shared::json_with(StatusCode::ACCEPTED, HeaderMap::new(), &answer),
-        Ok(Repaired::Done(answer)) => shared::json(HeaderMap::new(), &answer),
+        Ok(Outcome::First(answer)) => accepted(&FirstAnswer::Confirmation(answer)),
+        Ok(Outcome::Waiting(answer)) => accepted(&FirstAnswer::Waiting(answer)),
+        Ok(Outcome::Done(answer)) => shared::json(HeaderMap::new(), &answer),
         Err(shape) => problem::respond(shape, &asked),
     }
+}
+
+fn accepted(answer: &FirstAnswer) -> Response {
+    shared::json_with(StatusCode::ACCEPTED, HeaderMap::new(), answer)
 }
 
 /// The decision that a word names.
@@ -233,63 +240,105 @@ pub(crate) struct Decision {
     pub(crate) token: Option<Uuid>,
 }
 
-/// Asks for a decision or, with its confirmation, takes it: for the API and for the page.
+/// What became of a decision.
+pub(crate) enum Outcome {
+    /// It was the first request: this is what to confirm.
+    First(ConfirmationAnswer),
+    /// It waits for the operator.
+    Waiting(Box<WaitingAnswer>),
+    /// It was done.
+    Done(Box<ResolvedAnswer>),
+}
+
+/// A decision that waits for the operator.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WaitingAnswer {
+    /// `operator`.
+    waits_for: &'static str,
+    /// The request. `GET /api/v1/admin/approvals?state=all` shows how it went on.
+    approval: ApprovalAnswer,
+}
+
+/// The first answer: something to confirm, or a request that waits.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+enum FirstAnswer {
+    /// Send it again with this confirmation.
+    Confirmation(ConfirmationAnswer),
+    /// The operator approves it.
+    Waiting(Box<WaitingAnswer>),
+}
+
+/// Takes a decision, or asks for what it still needs: for the API and for the page.
 pub(crate) async fn decide(
     app: &App,
     asked: &Asked,
     claimant: Claimant,
     id: &str,
     decision: Decision,
-) -> Result<Repaired<ResolvedAnswer>, Shape> {
+) -> Result<Outcome, Shape> {
     let Decision { resolution, note, token } = decision;
-    let asking = async {
-        let (who, item) = item_of(app, claimant, id).await?;
-        let word = match resolution {
-            Resolution::Credit => "credit",
-            Resolution::Dismiss => "dismiss",
-        };
-        let (name, what, target) = (who.who(), format!("review.{word}"), item.id.to_string());
-        let deed =
-            Deed { who: &name, what: &what, target: &target, reason: &note, community: item.community };
-        let will =
-            format!("{word} review item {} ({}) of payment {}", item.id, item.kind.as_str(), item.payment_id);
-        Ok((super::ask_twice(app, &who, token, deed, will).await?, item.id))
-    };
-    let (who, id) = match asking.await.map_err(|fault| problem::of(fault, asked))? {
-        (Asking::Confirmed(who), id) => (who, id),
-        (Asking::First(answer), _) => return Ok(Repaired::First(answer)),
-        (Asking::Wrong, _) => return Err(Shape::not_confirmed(super::not_confirmed())),
-    };
-    match order::resolve(&app.ctx.db, &app.ctx.clock, id, resolution, &who, &note).await {
-        Ok(resolved) => {
-            let answer = ResolvedAnswer { review: resolved.item.into(), credited_micro: resolved.credited };
-            Ok(Repaired::Done(answer))
+    let (who, item) = item_of(app, claimant, id).await.map_err(|fault| problem::of(fault, asked))?;
+    let decided = order::decide(&app.ctx, &who, item.id, resolution, &note, token).await;
+    match decided {
+        Ok(Decided::First(confirmation, by)) => {
+            let will = format!(
+                "{} review item {} ({}) of payment {}",
+                resolution.as_str(),
+                item.id,
+                item.kind.as_str(),
+                item.payment_id
+            );
+            Ok(Outcome::First(super::first_answer(confirmation, by, will)))
         }
-        Err(ResolveError::NoItem) => Err(problem::of(no_item(), asked)),
-        Err(ResolveError::Closed(_)) => Err(Shape::conflict("The item is closed: nothing was changed.")),
-        Err(ResolveError::NotAnOverpayment) => {
+        Ok(Decided::Waiting(request)) => {
+            let waiting = WaitingAnswer { waits_for: "operator", approval: request.into() };
+            Ok(Outcome::Waiting(Box::new(waiting)))
+        }
+        Ok(Decided::NotConfirmed) => Err(Shape::not_confirmed(super::not_confirmed())),
+        Ok(Decided::Done(resolved)) => {
+            let answer = ResolvedAnswer { review: resolved.item.into(), credited_micro: resolved.credited };
+            Ok(Outcome::Done(Box::new(answer)))
+        }
+        Err(DecideError::NotFresh) => {
+            Err(problem::of(Fault::SessionOver { message: sentences::SESSION_NOT_FRESH }, asked))
+        }
+        Err(DecideError::OwnOrder) => {
             let detail =
-                "Only an overpayment can be credited here. For anything else an operator grants credits.";
+                "You bought this order yourself, so another administrator or the operator decides about it.";
+            Err(Shape::forbidden(detail))
+        }
+        Err(DecideError::OtherWaits(request)) => {
+            let detail = format!(
+                "{} asked to {} this item, and that waits for the operator. Nothing was changed.",
+                request.who,
+                request.resolution.as_str()
+            );
             Err(Shape::conflict(detail))
         }
-        Err(ResolveError::Frozen) => Err(not_now(app, token, Shape::frozen(), asked).await),
-        Err(ResolveError::MintingStopped) => Err(not_now(app, token, Shape::minting_stopped(), asked).await),
-        Err(ResolveError::Apply(error)) => Err(not_applied(error, asked)),
+        Err(DecideError::DeclinedTooOften) => {
+            let detail = format!(
+                "The operator has declined {} requests about this item. Write to the operator instead.",
+                order::ASKS_PER_ITEM
+            );
+            Err(Shape::conflict(detail))
+        }
+        Err(DecideError::Resolve(error)) => Err(refused(error, asked)),
     }
 }
 
-/// Nothing was decided and nothing may be for now: the confirmation serves on until it is too old.
-async fn not_now(app: &App, token: Option<Uuid>, shape: Shape, asked: &Asked) -> Shape {
-    let give_back = async |token| {
-        let mut connection = app.ctx.db.acquire().await?;
-        domain::admin::give_back(&mut connection, token).await
-    };
-    if let Some(token) = token
-        && let Err(error) = give_back(token).await
-    {
-        return problem::of(unexpected(error), asked);
+/// What is said when an item was not closed.
+pub(super) fn refused(error: ResolveError, asked: &Asked) -> Shape {
+    match error {
+        ResolveError::NoItem => problem::of(no_item(), asked),
+        ResolveError::Closed(_) => Shape::conflict("The item is closed: nothing was changed."),
+        ResolveError::NotAnOverpayment => Shape::conflict(
+            "Only an overpayment can be credited here. For anything else an operator grants credits.",
+        ),
+        ResolveError::Frozen => Shape::frozen(),
+        ResolveError::MintingStopped => Shape::minting_stopped(),
+        ResolveError::Apply(error) => not_applied(error, asked),
     }
-    shape
 }
 
 /// The item, if this administrator may see it. What belongs to no community is the operator's alone.

@@ -181,8 +181,11 @@ fn done(word: &str) -> Option<Told> {
         "removed" => "The wallet administers this community no longer.",
         "allowed" => "The origin is allowed: its pages may hold the chat from now on.",
         "forgotten" => "The origin is taken off the list. Pages that are open keep what they have.",
-        "unchanged" => "It was so already: nothing was changed.",
+        "unchanged" => "No change.",
         "dismissed" => "The item is closed, and the record says why.",
+        "asked" => {
+            "Your request is with the operator. Nothing happens until they approve it; this page shows what they decide."
+        }
         "credited" => "The item is closed and credited.",
         "reconciled" => "The processor was asked, and its answer is applied.",
         "held-up" => "The payment is paid, and is credited once the books are checked.",

@@ -14,6 +14,7 @@ use domain::accounts::{CreateKeyError, Standing, UpgradeError};
 use identity::{KeyError, Scope, Scopes};
 use time::Duration;
 
+use super::super::accounts::upgrade_forbidden;
 use super::super::exchange::text;
 use super::super::fault::Fault;
 use super::super::problem::Shape;
@@ -75,15 +76,18 @@ pub(crate) async fn create(State(app): State<Arc<App>>, reader: Reader, request:
         account::show(&app, &reader, &actor.standing, actor.viewer, said).await
     };
     let scopes = Scopes::parse(form.each("scope")).ok();
-    let Some(scopes) = scopes.filter(|scopes| !scopes.is_empty() && actor.standing.scopes.covers(*scopes))
-    else {
+    let Some(scopes) = scopes.filter(|scopes| !scopes.is_empty()) else {
         let text = "Tick at least one thing that the key may do.";
         return again(StatusCode::UNPROCESSABLE_ENTITY, text.to_owned()).await;
     };
     let name = form.field("name").trim().to_owned();
-    let wish = keys::usual(&actor.standing, name.clone(), scopes);
-    match domain::accounts::create_key(&app.ctx, wish).await {
+    let request = keys::usual(&actor.standing, name.clone(), scopes);
+    match domain::accounts::create_key(&app.ctx, &actor.standing, request).await {
         Ok(key) => made(&app, &reader, &key, MadeName(&name), Occasion::Created).await,
+        Err(CreateKeyError::Forbidden(forbidden)) => {
+            let text = format!("You don\u{2019}t have permission to make this key: {forbidden}.");
+            again(StatusCode::FORBIDDEN, text).await
+        }
         Err(CreateKeyError::Off) => again(StatusCode::SERVICE_UNAVAILABLE, OFF.to_owned()).await,
         Err(CreateKeyError::Key(error)) => match words(error) {
             Ok((status, text)) => again(status, text).await,
@@ -108,6 +112,9 @@ pub(crate) async fn upgrade(State(app): State<Arc<App>>, reader: Reader, request
         Err(UpgradeError::NeedsCredit) => {
             let text = "A live key needs credits that were bought or granted. Buy a pack first; it takes a few minutes.";
             again(StatusCode::PAYMENT_REQUIRED, text.to_owned()).await
+        }
+        Err(UpgradeError::Forbidden(forbidden)) => {
+            again(StatusCode::FORBIDDEN, upgrade_forbidden(forbidden)).await
         }
         Err(UpgradeError::Off) => again(StatusCode::SERVICE_UNAVAILABLE, OFF.to_owned()).await,
         Err(UpgradeError::Key(error)) => match words(error) {
@@ -149,7 +156,7 @@ pub(crate) async fn rotate(
     // Seven days at the most, which the ring of keys checks.
     let overlap =
         seconds.map_or(identity::keys::DEFAULT_OVERLAP, |seconds| Duration::seconds(seconds.into()));
-    match app.ctx.keys.rotate(actor.standing.account.account, &id, actor.standing.reach(), overlap).await {
+    match domain::accounts::rotate_key(&app.ctx, &actor.standing, &id, overlap).await {
         Ok(key) => {
             let until = (overlap > Duration::ZERO).then(|| moment(app.ctx.clock.now() + overlap));
             let name = key.key.name.clone();
@@ -167,7 +174,7 @@ pub(crate) async fn revoke(
     request: Request,
 ) -> Response {
     let id = id_of(id);
-    let (form, actor) = match acted(&app, &reader, request, &SCOPES).await {
+    let (form, actor) = match acted(&app, &reader, request, &[]).await {
         Ok((form, Ok(actor))) => (form, actor),
         Ok((_, Err(refusal))) => return show(&app, &reader, None, &id, Some(refusal)).await,
         Err(response) => return response,
@@ -177,7 +184,7 @@ pub(crate) async fn revoke(
         let refusal = (StatusCode::UNPROCESSABLE_ENTITY, text.to_owned());
         return show(&app, &reader, Some(&actor.standing), &id, Some(refusal)).await;
     }
-    match app.ctx.keys.revoke(actor.standing.account.account, &id).await {
+    match domain::accounts::revoke_key(&app.ctx, &actor.standing, &id).await {
         Ok(()) => {
             let location = format!("/developers/account?revoked={}", app::parts::encoded(&id));
             let mut response = StatusCode::SEE_OTHER.into_response();
