@@ -45,7 +45,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Places {
     in_all: usize,
     by_address: Shares<Client>,
-    /// Of whoever asks from 127.0.0.1 or ::1.
+    /// Of whoever asks from this machine.
     at_localhost: Shares<Client>,
     /// Proxies: one of them carries many clients, and says who they are.
     trusted_proxies: Networks,

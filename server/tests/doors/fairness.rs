@@ -84,7 +84,6 @@ impl Attack {
 
 /// The promise of SPEC §14's tests.
 fn is_quick(alone: Duration, beside: Duration) {
-    println!("alone {alone:.1?}, beside the attack {beside:.1?}");
     assert!(beside < Duration::from_secs(2).max(5 * alone), "{beside:?} beside the attack, {alone:?} alone");
 }
 
