@@ -84,7 +84,7 @@ pub(super) async fn find(db: &PgPool, request: &KeyedRequest) -> Result<Option<R
             State::Kept(KeptAnswer { head: ResponseHead { status, headers }, body })
         }
         (NOT_KEPT, ..) => State::NotKept,
-        (_, ..) => State::InFlight { owner: OwnerId(row.owner_id) },
+        _ => State::InFlight { owner: OwnerId(row.owner_id) },
     };
     Ok(Some(Row {
         input_hash: row.input_hash,
