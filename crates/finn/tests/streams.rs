@@ -54,6 +54,7 @@ async fn an_error_is_one_in_every_shape_first_and_after_text_in_both_dialects() 
         finish("network_error"),
         finish("abort"),
         data(&json!({"choices":[],"error":{"message":"boom"}})),
+        data(&json!({"choices":[{"index":0,"delta":{"content":"x"}}],"error":{"message":"boom"}})),
         data(&json!([{"error":{"message":"boom"}}])),
     ];
     let done = || raw("data: [DONE]\n\n");

@@ -171,7 +171,7 @@ fn whole(door: &str, answer: &Value) -> Told {
     told
 }
 
-fn piece(value: Value) -> String {
+fn piece(value: &Value) -> String {
     delta(&json!({"tool_calls": [value]}))
 }
 
@@ -180,10 +180,10 @@ async fn parallel_calls_end_as_their_own_at_every_door() {
     let scene = Scene::open().await;
     let right = ["A", "B"].map(|id| (id.to_owned(), "w".to_owned(), format!("{{\"c\":\"{id}\"}}")));
     let first = |index: Value, id: Value, arguments: &str| {
-        piece(json!({"index": index, "id": id, "function": {"name": "w", "arguments": arguments}}))
+        piece(&json!({"index": index, "id": id, "function": {"name": "w", "arguments": arguments}}))
     };
     let more =
-        |index: u32, arguments: &str| piece(json!({"index": index, "function": {"arguments": arguments}}));
+        |index: u32, arguments: &str| piece(&json!({"index": index, "function": {"arguments": arguments}}));
     let (zero, one, none) = (json!(0), json!(1), Value::Null);
     let (a, b) = (json!("A"), json!("B"));
     let streams = [
@@ -205,8 +205,8 @@ async fn parallel_calls_end_as_their_own_at_every_door() {
         vec![
             first(zero, Value::Null, r#"{"c":"A"}"#),
             first(one, Value::Null, r#"{"c":"B"}"#),
-            piece(json!({"index": 0, "id": "A"})),
-            piece(json!({"index": 1, "id": "B"})),
+            piece(&json!({"index": 0, "id": "A"})),
+            piece(&json!({"index": 1, "id": "B"})),
         ],
     ];
     for stream in &streams {
@@ -222,7 +222,7 @@ async fn parallel_calls_end_as_their_own_at_every_door() {
     }
     // Without any id each has one of ours.
     let nameless = |id: &str| {
-        piece(json!({"index": 0, "function": {"name": "w", "arguments": format!("{{\"c\":\"{id}\"}}")}}))
+        piece(&json!({"index": 0, "function": {"name": "w", "arguments": format!("{{\"c\":\"{id}\"}}")}}))
     };
     scene.vendor.play(&[nameless("A"), nameless("B"), end("tool_calls", 9, 4)]);
     for door in DOORS {
@@ -450,6 +450,9 @@ async fn tools_that_are_not_there_and_arguments_as_objects() {
     }
 }
 
+/// A content with a picture at this address.
+type Shape<'a> = &'a dyn Fn(&str) -> Value;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_private_address_of_a_picture_leaves_the_house() {
     let scene = Scene::open().await;
@@ -458,7 +461,6 @@ async fn no_private_address_of_a_picture_leaves_the_house() {
     let anthropic = |url: &str| json!([{"type": "image", "source": {"type": "url", "url": url}}]);
     let result = |url: &str| json!([{"type": "tool_result", "tool_use_id": "t", "content": anthropic(url)}]);
     let openai_at = "messages[0].content[0].image_url.url";
-    type Shape<'a> = &'a dyn Fn(&str) -> Value;
     let shapes: [(&str, Shape<'_>, &str); 4] = [
         (OPENAI, &openai, openai_at),
         (NATIVE, &openai, openai_at),

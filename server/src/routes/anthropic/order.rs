@@ -150,7 +150,7 @@ mod tests {
         for piece in &pieces {
             let mut out = Vec::new();
             order.take(piece.clone(), |piece| out.push(piece));
-            assert_eq!(out, [piece.clone()]);
+            assert_eq!(out, std::slice::from_ref(piece));
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! A whole message may stand in place of the stream.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -25,6 +27,37 @@ struct Prompt {
     input: u64,
     cache_creation: u64,
     cache_read: u64,
+}
+
+/// A piece of text, which nearly every event is: read first, because it is read fastest.
+#[derive(Deserialize)]
+struct TextEvent<'a> {
+    #[serde(rename = "type")]
+    _kind: DeltaTag,
+    #[serde(borrow)]
+    delta: TextDelta<'a>,
+    #[serde(default, rename = "error")]
+    _error: (),
+}
+
+#[derive(Deserialize)]
+enum DeltaTag {
+    #[serde(rename = "content_block_delta")]
+    Delta,
+}
+
+#[derive(Deserialize)]
+struct TextDelta<'a> {
+    #[serde(rename = "type")]
+    _kind: TextTag,
+    #[serde(borrow)]
+    text: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+enum TextTag {
+    #[serde(rename = "text_delta")]
+    Text,
 }
 
 #[derive(Deserialize)]
@@ -112,6 +145,9 @@ struct Delta<'a> {
 impl Stream {
     /// Reads one event's data.
     pub fn event(&mut self, data: &str, transcript: &mut Transcript) {
+        if let Ok(TextEvent { delta, .. }) = serde_json::from_str(data) {
+            return transcript.text(&delta.text);
+        }
         let Ok(event) = serde_json::from_str::<Raw<'_>>(data) else {
             return transcript.fail(match reported::failure(data) {
                 Failure::Reported => Failure::Malformed,

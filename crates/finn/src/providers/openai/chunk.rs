@@ -4,6 +4,8 @@
 //! in place of `delta`, and a whole completion in place of the stream. What is not JSON at all is malformed; an error in
 //! any of its shapes ends the answer.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use types::s2s::InferenceRequest;
@@ -23,6 +25,46 @@ pub struct Stream {
     calls: Calls,
     /// The caller's stop sequences: a server may report others, of its own.
     stops: Vec<String>,
+}
+
+/// A chunk that is text and nothing else, which nearly every chunk is: read first, because it is read fastest. All that
+/// means something beside the text is null here, or it is another chunk.
+#[derive(Deserialize)]
+struct TextChunk<'a> {
+    #[serde(borrow)]
+    choices: (TextChoice<'a>,),
+    #[serde(default, rename = "usage")]
+    _usage: (),
+    #[serde(default, rename = "error")]
+    _error: (),
+}
+
+#[derive(Deserialize)]
+struct TextChoice<'a> {
+    #[serde(default)]
+    index: u32,
+    #[serde(borrow)]
+    delta: TextDelta<'a>,
+    #[serde(default, rename = "finish_reason")]
+    _finish_reason: (),
+    #[serde(default, rename = "error")]
+    _error: (),
+}
+
+#[derive(Deserialize)]
+struct TextDelta<'a> {
+    #[serde(borrow)]
+    content: Cow<'a, str>,
+    #[serde(default, rename = "refusal")]
+    _refusal: (),
+    #[serde(default, rename = "reasoning_content")]
+    _reasoning_content: (),
+    #[serde(default, rename = "reasoning")]
+    _reasoning: (),
+    #[serde(default, rename = "tool_calls")]
+    _tool_calls: (),
+    #[serde(default, rename = "function_call")]
+    _function_call: (),
 }
 
 #[derive(Deserialize)]
@@ -123,6 +165,11 @@ impl Stream {
 
     /// Reads one event's data.
     pub fn event(&mut self, data: &str, transcript: &mut Transcript) {
+        if let Ok(TextChunk { choices: (choice,), .. }) = serde_json::from_str(data)
+            && choice.index == 0
+        {
+            return transcript.text(&choice.delta.content);
+        }
         let Ok(mut chunk) = serde_json::from_str::<Chunk<'_>>(data) else {
             return transcript.fail(malformed(data));
         };
