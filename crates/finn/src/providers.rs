@@ -8,6 +8,7 @@ pub mod openai;
 pub mod scripted;
 
 mod upstream;
+mod wait;
 
 use std::task::{Context, Poll};
 

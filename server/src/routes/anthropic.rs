@@ -37,7 +37,8 @@ pub(crate) fn is_meant(headers: &HeaderMap) -> bool {
 #[utoipa::path(
     post, path = "/v1/messages", tag = "anthropic", operation_id = "createMessage",
     request_body = ask::MessagesBody<'static>,
-    params(("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing")),
+    params(("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing"),
+           ("X-Freeside-Fallback" = Option<String>, Header, description = "For a model asked by its id. `none`: it or nobody; `any`: a dearer one may answer, too. Without the header, a model that costs no more in input and output may answer")),
     responses(
         (status = 200, description = "The message; with `stream: true`, `text/event-stream` of Anthropic's events", body = answer::Message<'static>),
         (status = 400, description = "`invalid_request_error`", body = error::AnthropicError<'static>),
@@ -69,10 +70,11 @@ pub(crate) async fn messages(
 async fn message(app: &Arc<App>, asked: &Asked, request: Request) -> Result<Response, Fault> {
     let (parts, incoming) = request.into_parts();
     let (key, incoming) = caller::key_before(app, asked, &parts.headers, incoming, ACCESS).await?;
-    let wish = {
+    let mut wish = {
         let whole = body::read(&app.prompts, &parts, incoming, limits::INFERENCE_BODY_BYTES).await?;
         ask::wish(&whole.parse()?, asked, shared::clamp(&parts.headers)?)?
     };
+    wish.ask.fallback = shared::fallback(&parts.headers)?;
     let started = turn::start(&app.ctx, Asker::of_key(&key), wish.ask).await?;
     let head = Head { id: started.reservation_id, model: started.model.clone(), pool: started.pool };
     let mut headers = shared::answer_headers(&started);

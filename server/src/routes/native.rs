@@ -28,7 +28,8 @@ pub(crate) const ACCESS: Access = Access::Key(Scope::Chat);
 #[utoipa::path(
     post, path = "/api/v1/inference", tag = "native", operation_id = "infer",
     request_body = ask::InferenceBody<'static>,
-    params(("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing")),
+    params(("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing"),
+           ("X-Freeside-Fallback" = Option<String>, Header, description = "For a model asked by its id. `none`: it or nobody; `any`: a dearer one may answer, too. Without the header, a model that costs no more in input and output may answer")),
     responses(
         (status = 200, description = "`text/event-stream`; with `stream: false`, one object", body = answer::Answer<'static>),
         (status = 400, description = "A field cannot be right", body = problem::Problem, content_type = "application/problem+json"),
@@ -61,7 +62,8 @@ pub(crate) async fn inference(
     post, path = "/api/agents/invoke", tag = "native", operation_id = "invokeAgent",
     request_body = ask::InvokeBody<'static>,
     params(("Accept" = Option<String>, Header, description = "`text/event-stream`: answer as a stream"),
-           ("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing")),
+           ("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing"),
+           ("X-Freeside-Fallback" = Option<String>, Header, description = "For a model asked by its id. `none`: it or nobody; `any`: a dearer one may answer, too. Without the header, a model that costs no more in input and output may answer")),
     responses(
         (status = 200, description = "One object; `text/event-stream` when asked", body = answer::Answer<'static>),
         (status = 400, description = "A field cannot be right", body = problem::Problem, content_type = "application/problem+json"),
@@ -106,10 +108,11 @@ async fn door(
 ) -> Result<Response, Fault> {
     let (parts, incoming) = request.into_parts();
     let (key, incoming) = caller::key_before(app, asked, &parts.headers, incoming, ACCESS).await?;
-    let wish = {
+    let mut wish = {
         let whole = body::read(&app.prompts, &parts, incoming, limits::INFERENCE_BODY_BYTES).await?;
         read(&whole, asked, shared::clamp(&parts.headers)?)?
     };
+    wish.ask.fallback = shared::fallback(&parts.headers)?;
     answer(app, asked, &key, wish, form).await
 }
 

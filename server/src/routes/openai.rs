@@ -29,7 +29,8 @@ pub(crate) const ACCESS: Access = Access::Key(Scope::Chat);
 #[utoipa::path(
     post, path = "/v1/chat/completions", tag = "openai", operation_id = "createChatCompletion",
     request_body = ask::ChatBody<'static>,
-    params(("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing")),
+    params(("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing"),
+           ("X-Freeside-Fallback" = Option<String>, Header, description = "For a model asked by its id. `none`: it or nobody; `any`: a dearer one may answer, too. Without the header, a model that costs no more in input and output may answer")),
     responses(
         (status = 200, description = "The completion; with `stream: true`, `text/event-stream` of chunks that ends with `[DONE]`", body = answer::ChatCompletion<'static>),
         (status = 400, description = "A field cannot be right", body = error::OpenAiError),
@@ -60,10 +61,11 @@ pub(crate) async fn chat_completions(
 async fn chat(app: &Arc<App>, asked: &Asked, request: Request) -> Result<Response, Fault> {
     let (parts, incoming) = request.into_parts();
     let (key, incoming) = caller::key_before(app, asked, &parts.headers, incoming, ACCESS).await?;
-    let wish = {
+    let mut wish = {
         let whole = body::read(&app.prompts, &parts, incoming, limits::INFERENCE_BODY_BYTES).await?;
         ask::wish(&whole.parse()?, asked, shared::clamp(&parts.headers)?)?
     };
+    wish.ask.fallback = shared::fallback(&parts.headers)?;
     let started = turn::start(&app.ctx, Asker::of_key(&key), wish.ask).await?;
     let head = Head {
         id: started.reservation_id,

@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use types::Clock;
 
 use super::replay::RedisReplay;
-use crate::config::Settings;
+use crate::config::{ScriptedText, Settings};
 
 /// The engine of this process.
 pub(crate) async fn build(
@@ -39,6 +39,11 @@ pub(crate) async fn build(
         keys,
         base_urls,
         scripted_pace: settings.scripted_pace,
+        scripted: match settings.scripted {
+            ScriptedText::Off => finn::ScriptedModels::Off,
+            ScriptedText::Allowed => finn::ScriptedModels::On,
+            ScriptedText::Commanded => finn::ScriptedModels::Commanded,
+        },
         clock: clock.clone(),
         render_metrics: Some(Arc::new(move || render.render())),
     };

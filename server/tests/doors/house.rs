@@ -102,6 +102,7 @@ impl House {
             keys: BTreeMap::new(),
             base_urls: BTreeMap::new(),
             scripted_pace: PACE,
+            scripted: finn::ScriptedModels::Commanded,
             clock: clock.clone(),
             render_metrics: None,
         };

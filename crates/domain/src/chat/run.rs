@@ -70,6 +70,7 @@ impl Run {
                 stop: None,
                 response_format: None,
                 clamp: true,
+                fallback: turn::Fallback::default(),
             };
             let asker = Asker { account: speaker.account, tier: speaker.tier, key: None };
             turn::start_noted(&ctx, asker, ask, Noted { id, stop: pulled }).await

@@ -1,6 +1,6 @@
 //! Reads the body of `POST /v1/messages` into the domain's [`Ask`].
 
-use domain::turn::Ask;
+use domain::turn::{Ask, Fallback};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -85,6 +85,7 @@ pub(crate) fn wish(body: &MessagesBody<'_>, asked: &Asked, clamp: bool) -> Resul
         stop: fields::stop("stop_sequences", body.stop_sequences)?,
         response_format: None,
         clamp,
+        fallback: Fallback::default(),
         prompt: String::new(),
         messages: Vec::new(),
     };

@@ -1,6 +1,6 @@
 //! Reads the bodies of our own inference doors into the domain's [`Ask`].
 
-use domain::turn::Ask;
+use domain::turn::{Ask, Fallback};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -164,6 +164,7 @@ fn plain(asked: &Asked, model: String, clamp: bool) -> Ask {
         stop: None,
         response_format: None,
         clamp,
+        fallback: Fallback::default(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads the body of a chat completion into the domain's [`Ask`].
 
-use domain::turn::Ask;
+use domain::turn::{Ask, Fallback};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -111,6 +111,7 @@ pub(crate) fn wish(body: &ChatBody<'_>, asked: &Asked, clamp: bool) -> Result<Wi
         stop: fields::stop("stop", body.stop)?,
         response_format: fields::object("response_format", body.response_format)?,
         clamp,
+        fallback: Fallback::default(),
         prompt: String::new(),
         messages: Vec::new(),
     };
