@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod books;
+mod breakers;
 mod browser;
 mod chat;
 mod client;
