@@ -4,9 +4,11 @@
 //! Nothing here changes while the process runs, and nothing but [`development::complete`] writes a file.
 //! Deliberately absent: a `.env` file in the working folder. Export it yourself: `set -a; . ./.env; set +a`.
 
+mod answers;
 pub mod development;
 mod finding;
 mod kind;
+mod listeners;
 mod network;
 mod parse;
 mod role;
@@ -26,7 +28,8 @@ pub use network::{Network, Networks};
 pub use role::{BadRoles, Role, Roles};
 pub use secret::Secret;
 pub use settings::{
-    Database, Environment, Features, Log, LogFormat, Off, Payments, ProviderAccess, Settings, SigningKeys,
+    Database, Environment, Features, Log, LogFormat, Off, Payments, ProviderAccess, ScriptedText, Settings,
+    SigningKeys,
 };
 pub use source::{Origin, Source};
 pub use template::env_template;

@@ -37,6 +37,7 @@ pub use commands::{
 };
 pub use contracts::Contracts;
 pub use database::MIGRATOR;
+pub(crate) use database::role;
 pub use proof::{check_books, export_audit, resolve_violation, violations};
 
 /// Answers may end for so long after a stop was asked for: `stopTimeout` 120 s is Fargate's maximum (SPEC §13).

@@ -5,7 +5,8 @@
 //! connection, which is how finn learns that nobody listens. Deliberately absent: money.
 
 mod answering;
-mod breaker;
+mod available;
+mod health;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,21 +14,27 @@ use std::time::Duration;
 use bytes::Bytes;
 use client::Client;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, TE};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, TE};
 use hyper::{Method, Request, StatusCode, Uri};
 use identity::ServiceKeys;
 use serde::Deserialize;
 use tokio::time::Instant;
+use types::breaker::{Breaker, Change, Permit, Rule, Scope};
 use types::s2s::{self, Claims, headers};
 use types::{Clock, Pool, ReservationId, Tier};
 
+use available::Available;
+use health::Verdict;
+
 pub use answering::{Answerer, Answering, Broken, End, Read};
-use breaker::Breaker;
 
 /// A health check that takes longer is none.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 /// SPEC §4: pauses before the second and the third attempt; up to a quarter more at random.
 const RETRY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+/// After the time to the first token the engine says so itself; it gets so long for it. Only who then still says nothing
+/// is unwell.
+const LAST_WORD: Duration = Duration::from_secs(2);
 /// A problem document of finn is a few hundred bytes.
 const PROBLEM_AT_MOST: usize = 64 * 1024;
 
@@ -38,6 +45,8 @@ pub struct Passenger {
     pub reservation_id: ReservationId,
     /// Whose budget.
     pub community: types::CommunityId,
+    /// Who pays, as the claims say it: what finn shares among payers is counted by it.
+    pub payer: String,
     /// `{slug}:{token}`, or empty.
     pub nft_id: String,
     /// Acts as.
@@ -51,7 +60,7 @@ pub struct Passenger {
 /// Why no answer began.
 #[derive(Debug)]
 pub enum EngineError {
-    /// finn cannot be reached, or has failed three times in a row lately.
+    /// finn cannot be reached, or has failed lately and is left alone.
     Unavailable {
         /// Seconds until a try makes sense.
         retry_after_s: u32,
@@ -66,6 +75,8 @@ pub enum EngineError {
         code: String,
         /// Its sentence.
         message: String,
+        /// Seconds until a try makes sense, when it says so.
+        retry_after_s: Option<u32>,
     },
 }
 
@@ -78,7 +89,8 @@ struct Inner {
     client: Client,
     keys: Arc<ServiceKeys>,
     clock: Clock,
-    breaker: Breaker,
+    breaker: Arc<Breaker>,
+    available: Available,
 }
 
 impl std::fmt::Debug for Engine {
@@ -104,7 +116,8 @@ impl Engine {
         clock: Clock,
     ) -> Result<Self, hyper::http::uri::InvalidUri> {
         let uri = format!("{}{}", base_url.trim_end_matches('/'), s2s::INFERENCE_PATH).parse()?;
-        Ok(Self(Arc::new(Inner { uri, client, keys, clock, breaker: Breaker::default() })))
+        let breaker = Breaker::new(Rule::FAILURES, clock.clone());
+        Ok(Self(Arc::new(Inner { uri, client, keys, clock, breaker, available: Available::default() })))
     }
 
     /// Asks, again where that may help, until a provider has answered or `first_token` has passed.
@@ -117,28 +130,27 @@ impl Engine {
         let deadline = Instant::now() + first_token;
         let mut pauses = RETRY_PAUSES.iter();
         loop {
-            if let Err(wait) = self.0.breaker.admit() {
-                return Err(EngineError::Unavailable {
-                    retry_after_s: u32::try_from(wait.as_secs() + 1).unwrap_or(u32::MAX),
-                });
-            }
-            let attempt = tokio::time::timeout_at(deadline, self.attempt(passenger, body.clone())).await;
-            let error = match attempt {
-                Err(_) => {
-                    self.0.breaker.failed();
-                    return Err(EngineError::Timeout);
-                }
+            let permit = self.permit(passenger)?;
+            let began = Instant::now();
+            let attempt =
+                tokio::time::timeout_at(deadline + LAST_WORD, self.attempt(passenger, body.clone()));
+            let error = match attempt.await {
                 Ok(Ok(answering)) => {
-                    self.0.breaker.succeeded();
+                    changed(permit.succeeded());
                     return Ok(answering);
                 }
                 Ok(Err(error)) => error,
+                Err(_) => EngineError::Timeout,
             };
-            // A provider's failure is reported by an engine that works: finn has a breaker for each provider.
-            if error.is_the_engines() {
-                self.0.breaker.failed();
-            } else {
-                self.0.breaker.succeeded();
+            let verdict = match error {
+                // A later attempt had less than the whole time: the engine may be waiting for a provider.
+                EngineError::Timeout if began.elapsed() < first_token => Verdict::Unknown,
+                _ => error.verdict(),
+            };
+            match verdict {
+                Verdict::Unwell => changed(permit.failed()),
+                Verdict::Well => changed(permit.succeeded()),
+                Verdict::Unknown => drop(permit),
             }
             let Some(pause) = pauses.next().filter(|_| error.may_be_retried()) else { return Err(error) };
             let jitter = rand::random_range(0..=pause.as_millis() / 4);
@@ -149,6 +161,13 @@ impl Engine {
             metrics::counter!("engine_retries_total").increment(1);
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// Leave for an attempt. All attempts of a request count as one, by its reservation.
+    fn permit(&self, passenger: &Passenger) -> Result<Permit, EngineError> {
+        let account = (passenger.community, &passenger.payer);
+        let permit = self.0.breaker.permit(&account, &passenger.reservation_id);
+        permit.map_err(|closed| EngineError::Unavailable { retry_after_s: closed.wait_s() })
     }
 
     async fn attempt(&self, passenger: &Passenger, body: Bytes) -> Result<Answering, EngineError> {
@@ -162,11 +181,13 @@ impl Engine {
             return Ok(Answering::new(response));
         }
         let status = response.status().as_u16();
+        let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after_s = wait.and_then(|text| text.parse().ok());
         let body = Limited::new(response.into_body(), PROBLEM_AT_MOST).collect().await;
         let problem = body.ok().and_then(|body| serde_json::from_slice::<Problem>(&body.to_bytes()).ok());
         let problem = problem.unwrap_or(Problem { code: String::new(), detail: String::new() });
         tracing::warn!(status, code = %problem.code, request = %passenger.request_id, "the engine refused");
-        Err(EngineError::Refused { status, code: problem.code, message: problem.detail })
+        Err(EngineError::Refused { status, code: problem.code, message: problem.detail, retry_after_s })
     }
 
     fn request(&self, passenger: &Passenger, body: Bytes) -> Request<Full<Bytes>> {
@@ -201,40 +222,43 @@ impl Engine {
             budget_reservation_id: passenger.reservation_id.to_string(),
             community_id: passenger.community.to_string(),
             allowed_pools: passenger.allowed_pools.clone(),
+            payer: passenger.payer.clone(),
         }
     }
 
     /// Whether finn answers its health check, for `/readyz`.
     pub async fn is_healthy(&self) -> bool {
-        let mut parts = self.0.uri.clone().into_parts();
-        parts.path_and_query = Some(hyper::http::uri::PathAndQuery::from_static("/health"));
-        let Ok(uri) = Uri::from_parts(parts) else { return false };
-        let mut request = Request::new(Full::default());
-        *request.uri_mut() = uri;
-        let answer = tokio::time::timeout(HEALTH_TIMEOUT, self.0.client.send(request)).await;
-        answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status() == StatusCode::OK))
+        self.look("/health").await.is_some_and(|response| response.status() == StatusCode::OK)
     }
 
-    /// Whether the breaker lets requests through.
+    /// Asks one of finn's open paths.
+    async fn look(&self, path: &'static str) -> Option<hyper::Response<client::Answer>> {
+        let mut parts = self.0.uri.clone().into_parts();
+        parts.path_and_query = Some(hyper::http::uri::PathAndQuery::from_static(path));
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = Uri::from_parts(parts).ok()?;
+        tokio::time::timeout(HEALTH_TIMEOUT, self.0.client.send(request)).await.ok()?.ok()
+    }
+
+    /// Whether the breaker turns everybody's requests away.
     #[must_use]
     pub fn breaker_is_open(&self) -> bool {
         self.0.breaker.is_open()
     }
 }
 
-impl EngineError {
-    fn may_be_retried(&self) -> bool {
-        match self {
-            Self::Unavailable { .. } => true,
-            Self::Timeout => false, // one deadline over all attempts
-            Self::Refused { status, .. } => *status >= 500,
-        }
-    }
-
-    fn is_the_engines(&self) -> bool {
-        match self {
-            Self::Unavailable { .. } | Self::Timeout => true,
-            Self::Refused { status, code, .. } => *status >= 500 && !code.starts_with("provider"),
+/// Shows what a request's end changed.
+fn changed(change: Option<Change>) {
+    let (open, scope) = match change {
+        None => return,
+        Some(Change::Opened(scope)) => (true, scope),
+        Some(Change::Recovered(scope)) => (false, scope),
+    };
+    match scope {
+        Scope::Account => tracing::info!(open, "the engine's breaker changed for one account"),
+        Scope::All => {
+            metrics::gauge!("engine_breaker_open").set(if open { 1.0 } else { 0.0 });
+            tracing::warn!(open, "the engine's breaker changed");
         }
     }
 }

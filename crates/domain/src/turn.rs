@@ -12,6 +12,7 @@
 mod day;
 mod end;
 mod in_flight;
+mod named;
 mod run;
 mod words;
 
@@ -37,6 +38,7 @@ use in_flight::Place;
 pub use day::count;
 pub use end::CHARGE_BROKEN_WHOLE;
 pub use in_flight::Live;
+pub use named::Fallback;
 pub use words::{Ask, Finished, Piece, Refusal, Started, Target, requested_pool};
 
 /// The code with which its own caller stops a turn; every other code is a reason of ours.
@@ -156,11 +158,15 @@ async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>)
     let target = Target::parse(&ctx.catalog, &ask.model)
         .ok_or_else(|| Refusal::UnknownModel { name: ask.model.clone() })?;
     let nft_id = agent_of(ctx, asker, &target, &ask).await?;
-    let Way { pool, pools, requested_pool, requested_model } = route(ctx, asker.tier, &target, &ask)?;
+    let Way { pool, pools, requested_pool, requested_model, allowed_models } =
+        route(ctx, asker.tier, &target, &ask)?;
     let mut worst = match pools {
         Some(pools) => WorstCase::among(&ctx.catalog, pool, pools, &ask),
         None => WorstCase::of(&ctx.catalog, pool, &ask),
     };
+    if let Some(models) = &allowed_models {
+        worst.price = named::dearest(&ctx.catalog, models);
+    }
     fits_context(ctx, pool, &ask, &worst)?;
     takes_images(ctx, pools.unwrap_or(&[pool]), &ask)?;
     let slot = ctx.live.slot(asker.account)?;
@@ -182,12 +188,14 @@ async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>)
     let passenger = Passenger {
         reservation_id,
         community: asker.account.community,
+        payer: asker.account.account.to_string(),
         nft_id,
         tier: asker.tier,
         allowed_pools: asker.tier.allowed_pools().to_vec(),
         request_id: ask.request_id.clone(),
     };
-    let body = body_of(ask, worst.max_tokens, requested_pool, requested_model);
+    let wanted = Wanted { requested_pool, requested_model, allowed_models };
+    let body = body_of(ask, worst.max_tokens, wanted);
     let turn = Turn {
         ctx: Arc::clone(ctx),
         account: asker.account,
@@ -386,24 +394,29 @@ struct Way {
     requested_pool: Option<Pool>,
     /// A model of the catalog by id.
     requested_model: Option<String>,
+    /// The models of the pool that may answer; `None`: all of them.
+    allowed_models: Option<Vec<String>>,
 }
 
 /// Which pool answers, as far as the gateway can know, and what finn is asked for.
 fn route(ctx: &Ctx, tier: Tier, target: &Target, ask: &Ask) -> Result<Way, Refusal> {
     let or_default =
         |pool: Pool| if tier.allowed_pools().contains(&pool) { pool } else { tier.default_pool() };
-    let usual =
-        || Way { pool: tier.default_pool(), pools: None, requested_pool: None, requested_model: None };
+    let usual = || Way {
+        pool: tier.default_pool(),
+        pools: None,
+        requested_pool: None,
+        requested_model: None,
+        allowed_models: None,
+    };
     let asked = |pool| Way { pool: or_default(pool), requested_pool: Some(pool), ..usual() };
     match target {
         Target::Native => Ok(usual()),
         Target::Pool(pool) => Ok(asked(*pool)),
         Target::Model(model) => {
-            let pool = ctx
-                .catalog
-                .pool_of(model)
-                .ok_or_else(|| Refusal::UnknownModel { name: ask.model.clone() })?;
-            Ok(Way { pool: or_default(pool), requested_model: Some(model.clone()), ..usual() })
+            let named::Candidates { pool, models } =
+                named::candidates(&ctx.catalog, tier, model, ask.fallback)?;
+            Ok(Way { pool, requested_model: Some(model.clone()), allowed_models: models, ..usual() })
         }
         Target::Agent { .. } => Ok(match ask.pool {
             Some(pool) => asked(pool),
@@ -471,12 +484,15 @@ async fn clamp(ctx: &Ctx, account: AccountKey, worst: &mut WorstCase) -> Result<
     Ok(())
 }
 
-fn body_of(
-    ask: Ask,
-    max_tokens: u32,
+/// Who is asked for, and who may answer.
+struct Wanted {
     requested_pool: Option<Pool>,
     requested_model: Option<String>,
-) -> Bytes {
+    allowed_models: Option<Vec<String>>,
+}
+
+fn body_of(ask: Ask, max_tokens: u32, wanted: Wanted) -> Bytes {
+    let Wanted { requested_pool, requested_model, allowed_models } = wanted;
     let request = InferenceRequest {
         prompt: ask.prompt,
         messages: (!ask.messages.is_empty()).then_some(ask.messages),
@@ -484,6 +500,7 @@ fn body_of(
         stream: true,
         requested_pool,
         requested_model,
+        allowed_models,
         tools: ask.tools,
         tool_choice: ask.tool_choice,
         temperature: ask.temperature,
@@ -498,11 +515,16 @@ fn body_of(
 fn refusal_of(error: EngineError) -> Refusal {
     match error {
         EngineError::Unavailable { retry_after_s } => Refusal::EngineUnavailable { retry_after_s },
-        EngineError::Timeout | EngineError::Refused { status: 504, .. } => Refusal::EngineTimeout,
-        EngineError::Refused { status: 400, message, .. } => {
-            Refusal::BadRequest { field: "messages", message }
-        }
-        EngineError::Refused { status, code, message } => Refusal::EngineFailed { status, code, message },
+        EngineError::Timeout => Refusal::EngineTimeout,
+        EngineError::Refused { status, code, message, retry_after_s } => match (status, code.as_str()) {
+            (504, _) => Refusal::EngineTimeout,
+            (400, _) => Refusal::BadRequest { field: "messages", message },
+            (429, _) => Refusal::ProviderLimited { retry_after_s: retry_after_s.unwrap_or(1) },
+            (529, _) => Refusal::ProviderOverloaded { retry_after_s: retry_after_s.unwrap_or(1) },
+            (503, "overloaded") => Refusal::Overloaded,
+            (503, _) => Refusal::ModelUnavailable { code, message, retry_after_s },
+            _ => Refusal::EngineFailed { status, code, message },
+        },
     }
 }
 

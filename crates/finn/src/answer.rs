@@ -14,8 +14,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use types::s2s::headers;
 
-use crate::breaker::Permit;
-use crate::engine::{Started, settle};
+use crate::engine::Started;
+use crate::guards::Health;
 use crate::metering::{UsageRecord, UsageSink};
 use crate::providers::Source;
 use crate::transcript::{End, Transcript};
@@ -37,7 +37,7 @@ pub(crate) struct Answer {
     /// Gone once the answer has ended.
     source: Option<Source>,
     transcript: Transcript,
-    permit: Option<Permit>,
+    health: Option<Health>,
     trailer: Trailer,
     /// A piece of the answer was handed to the connection.
     handed_over: bool,
@@ -68,7 +68,7 @@ impl Answer {
         Self {
             source: Some(started.source),
             transcript: started.transcript,
-            permit: started.permit,
+            health: started.health,
             trailer,
             handed_over: false,
             in_one_go: 0,
@@ -97,7 +97,9 @@ impl Answer {
                 "an answer broke off"
             );
         }
-        settle(self.permit.take(), failure);
+        if let Some(health) = self.health.take() {
+            health.settle(failure);
+        }
         self.publish();
     }
 

@@ -15,15 +15,15 @@ use types::s2s::InferenceRequest;
 use types::{Clock, Pool};
 
 use crate::agents::{AgentSource, Agents, NoAgents};
-use crate::breaker::{Breaker, Permit};
 use crate::failure::Failure;
+use crate::guards::{Health, Leave, ModelGuard, ProviderGuard};
 use crate::jwks::JwksCache;
 use crate::metering::{self, Meter, UsageSink};
 use crate::personality::Personality;
 use crate::prompt;
 use crate::providers::anthropic::Anthropic;
 use crate::providers::openai::Openai;
-use crate::providers::scripted::Scripted;
+use crate::providers::scripted::{Commands, Scripted};
 use crate::providers::{Call, Provider, Source};
 use crate::route::{self, Reason, Wish};
 use crate::secret::Secret;
@@ -64,10 +64,23 @@ pub struct Settings {
     pub base_urls: BTreeMap<String, String>,
     /// Between two chunks of a scripted answer (20 ms looks alive).
     pub scripted_pace: Duration,
+    /// Whether scripted models answer.
+    pub scripted: ScriptedModels,
     /// The time.
     pub clock: Clock,
     /// For `/metrics`; without it the route does not exist.
     pub render_metrics: Option<RenderMetrics>,
+}
+
+/// Whether scripted models answer. Where they do, a chain still never mixes them with real ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScriptedModels {
+    /// They are off, as a provider without a key.
+    Off,
+    /// They answer, and take no commands from a prompt.
+    On,
+    /// They answer, and obey the commands of a prompt (development).
+    Commanded,
 }
 
 /// Everything that is wrong with the settings, all at once.
@@ -75,16 +88,25 @@ pub struct Settings {
 #[error("{}", .0.join("\n"))]
 pub struct SettingsFaults(pub Vec<String>);
 
-/// One provider and its breaker.
+/// One provider and its guard.
 struct Slot {
     provider: Provider,
-    breaker: Option<Arc<Breaker>>,
+    guard: Option<Arc<ProviderGuard>>,
 }
 
 struct Reachable {
     upstream_model: String,
     context_tokens: u32,
     slot: Arc<Slot>,
+    guard: Arc<ModelGuard>,
+}
+
+impl Reachable {
+    /// Leave to ask it, or why not now; `None` for a scripted model, which needs none.
+    fn leave(&self, caller: &Caller) -> Result<Option<Leave>, Failure> {
+        let provider = self.slot.guard.as_ref();
+        provider.map(|provider| Leave::take(provider, &self.guard, caller)).transpose()
+    }
 }
 
 /// The engine. One per process, behind an `Arc`.
@@ -109,7 +131,7 @@ pub(crate) struct Started {
     pub(crate) reason: Reason,
     pub(crate) source: Source,
     pub(crate) transcript: Transcript,
-    pub(crate) permit: Option<Permit>,
+    pub(crate) health: Option<Health>,
 }
 
 impl Engine {
@@ -142,8 +164,8 @@ impl Engine {
             if let Some(slot) = slots.get(&model.provider) {
                 let upstream_model = model.upstream_model.clone();
                 let context_tokens = model.context_tokens;
-                models
-                    .insert(id.clone(), Reachable { upstream_model, context_tokens, slot: Arc::clone(slot) });
+                let (slot, guard) = (Arc::clone(slot), ModelGuard::new(settings.clock.clone()));
+                models.insert(id.clone(), Reachable { upstream_model, context_tokens, slot, guard });
             }
         }
         let (Ok(jwks), true) = (jwks, faults.is_empty()) else { return Err(SettingsFaults(faults)) };
@@ -177,18 +199,40 @@ impl Engine {
             Some(age) if !self.jwks.is_fresh() => problems.push(format!("the key set is {age} s old")),
             Some(_) => {}
         }
-        for pool in Pool::ALL {
-            if !self.catalog.pool(pool).models.iter().any(|id| self.models.contains_key(id)) {
-                problems.push(format!("no model of the pool {pool} is on"));
-            }
+        let silent = self.pools_without_a_model();
+        // A pool without a model is refused to whoever asks it; the others are served.
+        if silent.len() == Pool::ALL.len() {
+            problems.push("no model of any pool is on".to_owned());
         }
         problems
+    }
+
+    /// Pools that nobody answers: their providers are off.
+    #[must_use]
+    pub fn pools_without_a_model(&self) -> Vec<Pool> {
+        let is_silent =
+            |pool: &Pool| !self.catalog.pool(*pool).models.iter().any(|id| self.models.contains_key(id));
+        Pool::ALL.into_iter().filter(is_silent).collect()
     }
 
     /// Catalog ids of the models whose provider is on, sorted.
     #[must_use]
     pub fn models_on(&self) -> Vec<&str> {
-        let mut ids: Vec<&str> = self.models.keys().map(String::as_str).collect();
+        self.models_where(|_| true)
+    }
+
+    /// Catalog ids of the models that can answer now: on, and not refused by their provider lately. Sorted.
+    #[must_use]
+    pub fn models_now(&self) -> Vec<&str> {
+        self.models_where(|model| {
+            let is_refused = model.slot.guard.as_ref().is_some_and(|provider| provider.refuses());
+            !is_refused && !model.guard.is_refused(&self.clock)
+        })
+    }
+
+    fn models_where(&self, is_meant: impl Fn(&Reachable) -> bool) -> Vec<&str> {
+        let meant = self.models.iter().filter(|(_, model)| is_meant(model));
+        let mut ids: Vec<&str> = meant.map(|(id, _)| id.as_str()).collect();
         ids.sort_unstable();
         ids
     }
@@ -223,6 +267,7 @@ impl Engine {
             tier: caller.tier,
             pool: request.requested_pool,
             model: request.requested_model.as_deref(),
+            may_answer: request.allowed_models.as_deref(),
             affinities: speaker.map(|speaker| speaker.affinities),
         };
         let route = route::choose(&self.catalog, |id| self.models.contains_key(id), wish)?;
@@ -230,20 +275,14 @@ impl Engine {
         let deadline = began + Duration::from_secs(pool.first_token_seconds.into());
         let prompt_tokens = metering::tokens(prompt::quarters(request))
             + prompt::images(request).saturating_mul(pool.image_tokens.into());
-        let mut last_failure = Failure::NoModel;
+        let mut told = None;
         for (position, id) in route.chain.iter().copied().enumerate() {
             let model = self.models.get(id).expect("a chain names models that are on");
-            let permit = match &model.slot.breaker {
-                None => None,
-                Some(breaker) => {
-                    let Some(permit) = breaker.permit() else {
-                        // What the first model failed of says more than that the next rests.
-                        if position == 0 {
-                            last_failure = Failure::BreakerOpen;
-                        }
-                        continue;
-                    };
-                    Some(permit)
+            let leave = match model.leave(caller) {
+                Ok(leave) => leave,
+                Err(resting) => {
+                    tell(&mut told, resting);
+                    continue;
                 }
             };
             let max_tokens = request.max_tokens.unwrap_or(pool.default_max_tokens).min(model.context_tokens);
@@ -266,7 +305,7 @@ impl Engine {
                         reason,
                         source,
                         transcript,
-                        permit,
+                        health: leave.map(Leave::begun),
                     });
                 }
                 Err(failure) => {
@@ -275,9 +314,11 @@ impl Engine {
                         code = failure.code(),
                         "a model failed before its first token"
                     );
-                    settle(permit, Some(&failure));
+                    if let Some(leave) = leave {
+                        leave.failed(&failure);
+                    }
                     let next_may_try = failure.next_model_may_try();
-                    last_failure = failure;
+                    tell(&mut told, failure);
                     if !next_may_try || Instant::now() >= deadline {
                         break;
                     }
@@ -287,18 +328,14 @@ impl Engine {
                 }
             }
         }
-        Err(last_failure)
+        Err(told.unwrap_or(Failure::NoModel))
     }
 }
 
-/// Tells a breaker how a request went.
-pub(crate) fn settle(permit: Option<Permit>, failure: Option<&Failure>) {
-    match (permit, failure) {
-        (None, _) => {}
-        (Some(permit), Some(failure)) if failure.counts_against_provider() => permit.failed(),
-        // The provider never heard of it, so nothing was learned.
-        (Some(permit), Some(Failure::Unsupported(_))) => drop(permit),
-        (Some(permit), _) => permit.succeeded(),
+/// What the caller is told of a chain that failed: the last failure, unless an earlier one says more.
+fn tell(told: &mut Option<Failure>, failure: Failure) {
+    if told.is_none() || !failure.says_little() {
+        *told = Some(failure);
     }
 }
 
@@ -333,7 +370,11 @@ fn slots(settings: &Settings, client: &Client, faults: &mut Vec<String>) -> BTre
         let base_url = settings.base_urls.get(name).or(provider.base_url.as_ref());
         let needs_key = provider.api_key_env.is_some();
         let built = match (provider.kind, base_url) {
-            (ProviderKind::Scripted, _) => Ok(Provider::Scripted(Scripted { pace: settings.scripted_pace })),
+            (ProviderKind::Scripted, _) => match settings.scripted {
+                ScriptedModels::Off => continue,
+                ScriptedModels::On => Ok(scripted(settings, Commands::Ignored)),
+                ScriptedModels::Commanded => Ok(scripted(settings, Commands::Obeyed)),
+            },
             (_, None) => continue,
             _ if needs_key && key.is_none() => continue,
             (ProviderKind::Openai, Some(url)) => {
@@ -345,12 +386,16 @@ fn slots(settings: &Settings, client: &Client, faults: &mut Vec<String>) -> BTre
         };
         match built {
             Ok(built) => {
-                let breaker = (provider.kind != ProviderKind::Scripted)
-                    .then(|| Breaker::new(name, settings.clock.clone()));
-                slots.insert(name.clone(), Arc::new(Slot { provider: built, breaker }));
+                let guard = (provider.kind != ProviderKind::Scripted)
+                    .then(|| ProviderGuard::new(name, settings.clock.clone()));
+                slots.insert(name.clone(), Arc::new(Slot { provider: built, guard }));
             }
             Err(error) => faults.push(format!("providers.{name}: {error}")),
         }
     }
     slots
+}
+
+fn scripted(settings: &Settings, commands: Commands) -> Provider {
+    Provider::Scripted(Scripted { pace: settings.scripted_pace, commands })
 }

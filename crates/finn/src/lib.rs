@@ -14,9 +14,9 @@
 
 pub mod agents;
 mod answer;
-pub mod breaker;
 pub mod engine;
 pub mod failure;
+mod guards;
 pub mod jwks;
 pub mod metering;
 pub mod narration;
@@ -30,7 +30,7 @@ pub mod transcript;
 pub mod verifier;
 
 pub use agents::{AgentRow, AgentSource, NoAgents};
-pub use engine::{Engine, MetricsCaller, Settings, SettingsFaults};
+pub use engine::{Engine, MetricsCaller, ScriptedModels, Settings, SettingsFaults};
 pub use metering::{Discard, Queue, UsageRecord, UsageSink};
 pub use secret::Secret;
 pub use server::{Doors, serve};

@@ -11,6 +11,7 @@ mod calls;
 mod reported;
 mod upstream;
 mod value;
+mod wait;
 
 use std::task::{Context, Poll};
 

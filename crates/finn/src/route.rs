@@ -1,12 +1,12 @@
 //! Which pool answers, and which models may, in which order (SPEC §5).
 //!
 //! What always holds: no pool outside the token's claims is ever chosen, whatever was asked for; a chain never leaves
-//! its pool; a scripted model answers only where no real one is on, or when it was asked for by its id, and never
-//! stands in for a real one that failed.
+//! its pool, and never holds a model that the request does not allow; a scripted model answers only where no real one is
+//! on, or when it was asked for by its id, and never stands in for a real one that failed.
 //!
 //! An agent's affinities choose between "requested" and "default", among the allowed pools that have a model on.
 
-use types::catalog::{Catalog, ProviderKind};
+use types::catalog::Catalog;
 use types::{Pool, Tier};
 
 use crate::failure::Failure;
@@ -61,6 +61,8 @@ pub struct Wish<'r> {
     pub pool: Option<Pool>,
     /// A model asked for, by its catalog id.
     pub model: Option<&'r str>,
+    /// Models that may answer; `None`: every model of the pool. Set where a model was asked for by its id.
+    pub may_answer: Option<&'r [String]>,
     /// What the agent takes to; `None` without an agent.
     pub affinities: Option<Affinities>,
 }
@@ -84,8 +86,15 @@ pub fn choose<'c>(
 ) -> Result<Route<'c>, Failure> {
     let default = default_pool(wish).ok_or(Failure::NoPool)?;
     let (pool, first, reason) = pool_and_model(catalog, &is_on, wish, default);
-    let chain = chain(catalog, &is_on, pool, first);
-    if chain.is_empty() { Err(Failure::NoModel) } else { Ok(Route { pool, chain, reason }) }
+    let mut chain = chain(catalog, &is_on, pool, first);
+    if let Some(may_answer) = wish.may_answer {
+        chain.retain(|id| may_answer.iter().any(|other| other == id));
+    }
+    match (chain.is_empty(), wish.may_answer) {
+        (false, _) => Ok(Route { pool, chain, reason }),
+        (true, Some(_)) => Err(Failure::ModelUnavailable),
+        (true, None) => Err(Failure::NoModel),
+    }
 }
 
 /// The tier's default, or the dearest allowed pool below it, or the cheapest allowed one.
@@ -138,10 +147,7 @@ fn chain<'c>(
     pool: Pool,
     first: Option<&'c str>,
 ) -> Vec<&'c str> {
-    let is_scripted = |id: &str| {
-        let provider = catalog.models.get(id).and_then(|model| catalog.providers.get(&model.provider));
-        provider.is_some_and(|provider| provider.kind == ProviderKind::Scripted)
-    };
+    let is_scripted = |id: &str| catalog.is_scripted(id);
     let on = || catalog.pool(pool).models.iter().map(String::as_str).filter(|id| is_on(id));
     match first {
         Some(first) if is_scripted(first) => vec![first],
@@ -171,7 +177,8 @@ mod tests {
         let catalog = Catalog::parse(DEFAULT_TOML).expect("sound");
         let tier = Tier::new(tier).expect("1–9");
         let on = |id: &str| real || id.starts_with("scripted");
-        let route = choose(&catalog, on, Wish { allowed, tier, pool, model, affinities: None })?;
+        let route =
+            choose(&catalog, on, Wish { allowed, tier, pool, model, may_answer: None, affinities: None })?;
         Ok((route.pool, route.chain.iter().map(ToString::to_string).collect(), route.reason))
     }
 
@@ -215,12 +222,45 @@ mod tests {
     }
 
     #[test]
+    fn only_models_that_the_request_allows_answer_for_a_named_one() {
+        let catalog = Catalog::parse(DEFAULT_TOML).expect("sound");
+        let tier = Tier::new(4).expect("1–9");
+        let chosen = |model, may_answer: &[&str], off: &[&str]| {
+            let may_answer: Vec<String> = may_answer.iter().map(ToString::to_string).collect();
+            let allowed = tier.allowed_pools();
+            let may_answer = Some(may_answer.as_slice());
+            let wish = Wish { allowed, tier, pool: None, model: Some(model), may_answer, affinities: None };
+            let route = choose(&catalog, |id| !off.contains(&id), wish)?;
+            Ok((route.pool, route.chain.iter().map(ToString::to_string).collect::<Vec<_>>()))
+        };
+        let standard = |chain: &[&str]| Ok((Pool::Standard, chain.iter().map(ToString::to_string).collect()));
+        let both = ["gpt-4o", "claude-haiku", "scripted-standard"];
+        assert_eq!(chosen("claude-haiku", &both, &[]), standard(&["claude-haiku", "gpt-4o"]));
+        assert_eq!(chosen("claude-haiku", &["claude-haiku"], &[]), standard(&["claude-haiku"]));
+        assert_eq!(
+            chosen("claude-haiku", &["claude-haiku", "scripted-standard"], &["claude-haiku"]),
+            Err(Failure::ModelUnavailable),
+            "scripted text stands in for nothing while a real model of the pool is on"
+        );
+        assert_eq!(
+            chosen("claude-haiku", &both, &["claude-haiku", "gpt-4o"]),
+            standard(&["scripted-standard"])
+        );
+        assert_eq!(
+            chosen("claude-opus", &["claude-opus", "claude-haiku"], &[]),
+            standard(&["claude-haiku"]),
+            "above the tier its default pool answers"
+        );
+    }
+
+    #[test]
     fn an_agent_s_affinity_chooses_where_nothing_was_asked() {
         let catalog = Catalog::parse(DEFAULT_TOML).expect("sound");
         let affinities = Some(Affinities([10, 50, 70, 90, 90]));
         let chosen = |tier: u8, pool, on: &dyn Fn(&str) -> bool| {
             let tier = Tier::new(tier).expect("1–9");
-            let wish = Wish { allowed: tier.allowed_pools(), tier, pool, model: None, affinities };
+            let wish =
+                Wish { allowed: tier.allowed_pools(), tier, pool, model: None, may_answer: None, affinities };
             choose(&catalog, on, wish).map(|route| (route.pool, route.reason))
         };
         let all = |_: &str| true;
@@ -252,7 +292,14 @@ mod tests {
                 for pool in Pool::ALL.into_iter().map(Some).chain([None]) {
                     for model in &models {
                         let affinities = (number % 2 == 0).then_some(Affinities([9, 8, 7, 6, 99]));
-                        let wish = Wish { allowed: &allowed, tier, pool, model: *model, affinities };
+                        let wish = Wish {
+                            allowed: &allowed,
+                            tier,
+                            pool,
+                            model: *model,
+                            may_answer: None,
+                            affinities,
+                        };
                         let route = choose(&catalog, |_| true, wish).expect("everything is on");
                         assert!(allowed.contains(&route.pool));
                         let listed = &catalog.pool(route.pool).models;

@@ -117,6 +117,7 @@ impl House {
                 ("claude".to_owned(), url(&claude)),
             ]),
             scripted_pace: Duration::ZERO,
+            scripted: finn::ScriptedModels::Commanded,
             clock: clock.clone(),
             render_metrics: Some(Arc::new(|caller| {
                 let may_read = caller.is_local || caller.bearer == Some("operator");
@@ -158,6 +159,20 @@ impl House {
     /// Asks with a good token and reads the whole answer.
     pub(crate) async fn ask(&self, body: &Value) -> Answer {
         self.ask_with(&self.token(), body).await
+    }
+
+    /// Asks for `payer`, under the hold `reservation`.
+    pub(crate) async fn ask_for(&self, payer: &str, reservation: &str, body: &Value) -> Answer {
+        let mut claims = self.claims();
+        claims["payer"] = json!(payer);
+        claims["budget_reservation_id"] = json!(reservation);
+        self.ask_with(&self.signer.token(&claims), body).await
+    }
+
+    /// Moves the time, and fetches the keys that it made stale.
+    pub(crate) async fn wait(&self, seconds: i64) {
+        self.clock.advance(time::Duration::seconds(seconds));
+        self.engine.jwks().revalidate().await.unwrap();
     }
 
     pub(crate) async fn ask_with(&self, token: &str, body: &Value) -> Answer {

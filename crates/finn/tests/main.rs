@@ -4,6 +4,7 @@
 
 mod agents;
 mod answers;
+mod breakers;
 mod chunking;
 mod contract;
 mod fake_keys;

@@ -153,6 +153,7 @@ impl ServiceKeys {
             budget_reservation_id: hold.to_string(),
             community_id: community.to_string(),
             allowed_pools: allowed_pools.to_vec(),
+            payer: String::new(),
         }
     }
 

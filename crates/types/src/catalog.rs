@@ -309,6 +309,13 @@ impl Catalog {
         )
     }
 
+    /// Whether a script makes the model's text.
+    #[must_use]
+    pub fn is_scripted(&self, model: &str) -> bool {
+        let provider = self.models.get(model).and_then(|model| self.providers.get(&model.provider));
+        provider.is_some_and(|provider| provider.kind == ProviderKind::Scripted)
+    }
+
     /// The cheapest pool that lists the model.
     #[must_use]
     pub fn pool_of(&self, model: &str) -> Option<Pool> {

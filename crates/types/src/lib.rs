@@ -3,6 +3,7 @@
 //! Nothing here does I/O, and everything but the clock's system source builds for wasm.
 //! What is deliberately absent: rules (they live in `domain` and `ledger`) and any HTTP library.
 
+pub mod breaker;
 #[cfg(feature = "native")]
 pub mod catalog;
 pub mod clock;

@@ -69,6 +69,10 @@ pub struct Claims {
     /// Pools that may answer, by name.
     #[serde(default)]
     pub allowed_pools: Vec<Pool>,
+    /// Who pays, opaque (agreed extension): what finn shares among payers, one payer cannot use up for the others. A
+    /// community has many payers; a token without one counts its community as one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub payer: String,
 }
 
 /// One message of a conversation. `content` is OpenAI's: a string, or parts; kept as the caller sent it.
@@ -144,6 +148,10 @@ pub struct InferenceRequest {
     /// A model of the catalog asked for by id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_model: Option<String>,
+    /// Models that may answer, by id (agreed extension); absent: every model of the pool. finn knows no price, and
+    /// freeside no dearer substitute for a model that was asked for by its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_models: Option<Vec<String>>,
     /// OpenAI's `tools`, passed through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Box<RawValue>>,

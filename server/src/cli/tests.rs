@@ -107,7 +107,7 @@ fn a_bad_configuration_ends_every_command_with_2_and_all_faults() {
 #[test]
 fn config_check_shows_values_and_hides_secrets() {
     let mut pairs = SECRETS.to_vec();
-    pairs.push(("FREESIDE_LISTEN", "0.0.0.0:8080"));
+    pairs.extend([("FREESIDE_LISTEN", "0.0.0.0:8080"), ("FREESIDE_DEVELOPMENT_ON_NETWORK", "yes")]);
     let seen = freeside("config check", &pairs);
     assert_eq!(seen.exit, Ok(Exit::Done), "{}", seen.err);
     assert!(

@@ -13,25 +13,32 @@ use super::kind::{Flag, Kind};
 use super::role::{Role, Roles};
 use super::secret::Secret;
 use super::settings::{
-    Database, Environment, Features, Log, LogFormat, Payments, ProviderAccess, Settings, SigningKeys,
+    Database, Environment, Features, Log, LogFormat, Payments, ProviderAccess, ScriptedText, Settings,
+    SigningKeys,
 };
 use super::source::{Source, Values};
 use super::url::HttpUrl;
-use super::{table, unknown};
+use super::{answers, listeners, table, unknown};
 
 impl Settings {
     /// Reads the settings of a service. Reads files (secrets, the catalog) and writes none.
     pub fn read(source: &Source) -> Result<Self, Faults> {
-        Self::read_with(source, demand_what_production_needs)
+        Self::read_with(source, demand_what_production_needs, |settings| {
+            listeners::faults(settings).into_iter().chain(answers::faults(settings)).collect()
+        })
     }
 
     /// Reads the settings of a step that prepares a service (`keys bootstrap`, `migrate`): what production demands of a
     /// service need not be there yet.
     pub fn read_for_preparation(source: &Source) -> Result<Self, Faults> {
-        Self::read_with(source, |_, _| ())
+        Self::read_with(source, |_, _| (), |_| Vec::new())
     }
 
-    fn read_with(source: &Source, demand: fn(&mut Values<'_>, &Roles)) -> Result<Self, Faults> {
+    fn read_with(
+        source: &Source,
+        demand: fn(&mut Values<'_>, &Roles),
+        judge: fn(&Self) -> Vec<Finding>,
+    ) -> Result<Self, Faults> {
         let mut values = Values::read(source);
         let (catalog, catalog_file) = catalog(&mut values);
         let of_catalog = read_catalog_variables(&mut values, &catalog);
@@ -46,7 +53,10 @@ impl Settings {
             demand(&mut values, &roles);
             refuse_placeholders(&mut values);
         }
-        let providers = providers(&values, &catalog);
+        let is_set = |name: &str| values.required::<Flag>(name).0;
+        let scripted = ScriptedText::of(environment, is_set("FREESIDE_ALLOW_SCRIPTED"));
+        let development_on_network = is_set("FREESIDE_DEVELOPMENT_ON_NETWORK");
+        let providers = providers(&values, &catalog, scripted);
         let rpc_urls =
             values.numbered("EVM_RPC_URL_").map(|(chain, url)| (chain, Secret::new(url))).collect();
         let data_dir = source.path(values.required::<PathBuf>("FREESIDE_DATA_DIR"));
@@ -87,6 +97,8 @@ impl Settings {
             catalog: Arc::new(catalog),
             catalog_file,
             providers,
+            scripted,
+            development_on_network,
             scripted_pace: Duration::from_millis(values.required("FREESIDE_SCRIPTED_PACE_MS")),
             payments,
             features: Features {
@@ -100,6 +112,7 @@ impl Settings {
             given: values.overview(),
             roles,
         };
+        values.faults.extend(judge(&settings));
         if !values.faults.is_empty() {
             return Err(Faults(values.faults));
         }
@@ -160,14 +173,18 @@ fn read_catalog_variables(values: &mut Values<'_>, catalog: &Catalog) -> BTreeSe
     addresses.into_iter().chain(keys).collect()
 }
 
-fn providers(values: &Values<'_>, catalog: &Catalog) -> BTreeMap<String, ProviderAccess> {
+fn providers(
+    values: &Values<'_>,
+    catalog: &Catalog,
+    scripted: ScriptedText,
+) -> BTreeMap<String, ProviderAccess> {
     let access = |provider: &Provider| {
         let from_env = provider.base_url_env.as_deref().and_then(|name| values.optional(name));
         let base_url =
             from_env.or_else(|| provider.base_url.as_deref().and_then(|url| url.parse::<HttpUrl>().ok()));
         let api_key = provider.api_key_env.as_deref().and_then(|name| values.text(name)).map(Secret::new);
         let is_on = match provider.kind {
-            ProviderKind::Scripted => true,
+            ProviderKind::Scripted => scripted != ScriptedText::Off,
             ProviderKind::Openai | ProviderKind::Anthropic => {
                 base_url.is_some() && (provider.api_key_env.is_none() || api_key.is_some())
             }
@@ -335,13 +352,7 @@ fn worth_a_look(settings: &Settings) -> Vec<Finding> {
         }
         Payments::Vendor { .. } | Payments::Simulator { .. } | Payments::Off => {}
     }
-    let answers = settings.roles.has(Role::Finn) && settings.environment == Environment::Production;
-    if answers && !settings.has_real_provider() {
-        warnings.push(Finding::new(
-            "OPENAI_API_KEY",
-            "and the keys of all other providers are missing, so every answer is scripted text",
-            "Set the key of a provider that the catalog names.",
-        ));
-    }
+    warnings.extend(answers::warnings(settings));
+    warnings.extend(listeners::warnings(settings));
     warnings
 }

@@ -69,6 +69,10 @@ pub struct Settings {
     pub providers: BTreeMap<String, ProviderAccess>,
     /// The pause between two pieces of a scripted answer.
     pub scripted_pace: Duration,
+    /// What becomes of scripted models.
+    pub scripted: ScriptedText,
+    /// A development may listen beyond this machine.
+    pub development_on_network: bool,
     /// How credits are bought.
     pub payments: Payments,
     /// First values of the switches; the table of flags goes before them.
@@ -153,6 +157,17 @@ pub struct ProviderAccess {
     pub api_key: Option<Secret>,
     /// Does it answer? Not when its address is missing, or the key that the catalog names.
     pub is_on: bool,
+}
+
+/// What becomes of scripted models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScriptedText {
+    /// They are off: production.
+    Off,
+    /// They answer where no real model does: production that was told so.
+    Allowed,
+    /// They answer, and obey the commands of a prompt: development.
+    Commanded,
 }
 
 /// How credits are bought.

@@ -183,6 +183,13 @@ pub const TABLE: &[Variable] = &[
     ),
     Variable::new(
         Group::Service,
+        "FREESIDE_DEVELOPMENT_ON_NETWORK",
+        Kind::Flag,
+        Unset::Is("no"),
+        "yes lets a development listen beyond this machine. It signs anybody up and offers wallets for trying.",
+    ),
+    Variable::new(
+        Group::Service,
         "FREESIDE_PUBLIC_URL",
         Kind::Origin,
         Unset::Follows("http:// and FREESIDE_LISTEN"),
@@ -364,10 +371,17 @@ pub const TABLE: &[Variable] = &[
         Unset::Is("20"),
         "Milliseconds between two pieces of a scripted answer.",
     ),
+    Variable::new(
+        Group::Engine,
+        "FREESIDE_ALLOW_SCRIPTED",
+        Kind::Flag,
+        Unset::Is("false"),
+        "Production answers with scripted text, labelled as such, where a pool has no real model. Development always does.",
+    ),
     Variable::new(Group::Providers, "OPENAI_API_KEY", ANY_TEXT, Unset::Nothing, "The key of OpenAI, or of a server that speaks its dialect.")
         .secret()
         .example("sk-…")
-        .turns_on("OpenAI's models", "the next provider of each pool answers, scripted text at the last"),
+        .turns_on("OpenAI's models", "the next provider of each pool answers; in development scripted text at the last"),
     Variable::new(
         Group::Providers,
         "OPENAI_BASE_URL",
@@ -379,7 +393,7 @@ pub const TABLE: &[Variable] = &[
     Variable::new(Group::Providers, "ANTHROPIC_API_KEY", ANY_TEXT, Unset::Nothing, "The key of Anthropic.")
         .secret()
         .example("sk-ant-…")
-        .turns_on("Anthropic's models", "the next provider of each pool answers, scripted text at the last"),
+        .turns_on("Anthropic's models", "the next provider of each pool answers; in development scripted text at the last"),
     Variable::new(
         Group::Providers,
         "ANTHROPIC_BASE_URL",

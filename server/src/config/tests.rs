@@ -149,6 +149,7 @@ fn every_fault_is_named_at_once() {
         "FREESIDE_ROLE",
         "FREESIDE_SCRIPTED_PACE_MS",
         "FREESIDE_TRUSTED_PROXIES",
+        "OPENAI_API_KEY",
         "S2S_PRIVATE_KEY_FILE",
         "SIWE_SESSION_SECRET",
     ]);
@@ -171,14 +172,15 @@ fn production_demands_what_development_makes() {
             "FREESIDE_OPERATOR_TOKEN",
             "SIWE_SESSION_SECRET",
             "API_KEY_PEPPER_V1",
-            "S2S_PRIVATE_KEY_FILE"
+            "S2S_PRIVATE_KEY_FILE",
+            "OPENAI_API_KEY"
         ]
     );
     let preparing = Settings::read_for_preparation(&folder.source(&[production]));
     assert!(preparing.is_ok(), "the first key must be made before a service can have it");
     let faults =
         folder.read(&[production, ("FREESIDE_ROLE", "finn")]).expect_err("an engine without a gateway");
-    assert_eq!(names(&faults), ["FREESIDE_JWKS_URL"]);
+    assert_eq!(names(&faults), ["FREESIDE_JWKS_URL", "OPENAI_API_KEY"]);
     let complete = [
         production,
         ("FREESIDE_ROLE", "gateway,worker"),
@@ -407,4 +409,84 @@ fn the_template_parses_as_printed_and_with_every_line_taken_in() {
     assert_eq!(examples.len(), TABLE.len());
     let settings = folder.read(&examples).expect("every example is right");
     assert_eq!(settings.given.len(), TABLE.len());
+}
+
+/// An engine of production on its own, which needs nothing but models.
+const ENGINE: [(&str, &str); 3] = [
+    ("FREESIDE_ENV", "production"),
+    ("FREESIDE_ROLE", "finn"),
+    ("FREESIDE_JWKS_URL", "http://gateway.internal:3000/.well-known/jwks.json"),
+];
+
+#[test]
+fn production_answers_with_real_models_or_says_that_it_does_not() {
+    let folder = Folder::new();
+    let with = |more: &[(&str, &str)]| folder.read(&[ENGINE.as_slice(), more].concat());
+    let faults = with(&[]).expect_err("nobody would answer");
+    assert_eq!(names(&faults), ["OPENAI_API_KEY"]);
+    assert!(faults.to_string().contains("FREESIDE_ALLOW_SCRIPTED=true"), "{faults}");
+
+    let allowed = with(&[("FREESIDE_ALLOW_SCRIPTED", "true")]).expect("said twice");
+    assert_eq!(allowed.scripted, ScriptedText::Allowed, "its commands are text all the same");
+    assert_eq!(allowed.warnings.len(), 1, "{:?}", allowed.warnings);
+
+    let faults =
+        with(&[("OPENAI_API_KEY", LONG)]).expect_err("two pools have models of the other vendor alone");
+    assert_eq!(names(&faults), ["FREESIDE_CONFIG", "FREESIDE_CONFIG"]);
+    for part in ["pools.architect: no model of it is on (claude-sonnet", "Set ANTHROPIC_API_KEY"] {
+        assert!(faults.to_string().contains(part), "{part}: {faults}");
+    }
+    let both =
+        with(&[("OPENAI_API_KEY", LONG), ("ANTHROPIC_API_KEY", LONG)]).expect("every pool has a model");
+    assert_eq!(both.scripted, ScriptedText::Off);
+    assert!(!both.providers["scripted"].is_on, "scripted text is never sold beside a model");
+
+    let gateway =
+        folder.read(&[("FREESIDE_ENV", "development"), ("FREESIDE_ROLE", "gateway")]).expect("sound");
+    assert!(gateway.warnings.is_empty(), "providers are the engine's concern");
+}
+
+#[test]
+fn a_development_pool_without_a_model_is_worth_a_word() {
+    let folder = Folder::new();
+    let models = "models = [\"claude-sonnet\", \"scripted-architect\"]";
+    let catalog = types::catalog::DEFAULT_TOML.replace(models, "models = [\"claude-sonnet\"]");
+    folder.file("freeside.toml", &catalog);
+    let settings = folder.read(&[]).expect("it starts");
+    assert_eq!(settings.pools_without_a_model(), [types::Pool::Architect]);
+    assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
+    assert!(settings.warnings[0].to_string().contains("pools.architect"));
+}
+
+#[test]
+fn development_stays_on_this_machine_unless_that_is_said_twice() {
+    let folder = Folder::new();
+    for (name, role) in [("FREESIDE_LISTEN", "gateway"), ("FINN_LISTEN", "finn")] {
+        for address in ["0.0.0.0:4000", "[::]:4000", "192.168.1.7:4000"] {
+            let faults = folder.read(&[(name, address)]).expect_err("on the network");
+            assert_eq!(names(&faults), [name], "{address}");
+            assert!(faults.to_string().contains("FREESIDE_DEVELOPMENT_ON_NETWORK=yes"), "{faults}");
+            let both = [(name, address), ("FREESIDE_DEVELOPMENT_ON_NETWORK", "yes")];
+            assert!(folder.read(&both).is_ok(), "{address}");
+        }
+        assert!(folder.read(&[(name, "[::1]:4000")]).is_ok());
+        let other = if role == "finn" { "gateway" } else { "finn" };
+        assert!(
+            folder.read(&[(name, "0.0.0.0:4000"), ("FREESIDE_ROLE", other)]).is_ok(),
+            "it does not listen"
+        );
+    }
+}
+
+#[test]
+fn an_engine_on_the_network_is_worth_a_word_in_every_mode() {
+    let folder = Folder::new();
+    let on_network = ("FINN_LISTEN", "10.0.0.4:3001");
+    let development = [on_network, ("FREESIDE_DEVELOPMENT_ON_NETWORK", "yes")];
+    let keys = [("OPENAI_API_KEY", LONG), ("ANTHROPIC_API_KEY", LONG), on_network];
+    for pairs in [development.to_vec(), [ENGINE.as_slice(), &keys].concat()] {
+        let warnings = folder.read(&pairs).expect("it starts").warnings;
+        let warned: Vec<_> = warnings.iter().map(|warning| warning.variable.as_str()).collect();
+        assert_eq!(warned, ["FINN_LISTEN"]);
+    }
 }

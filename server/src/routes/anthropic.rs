@@ -39,7 +39,8 @@ pub(crate) fn is_meant(headers: &HeaderMap) -> bool {
     post, path = "/v1/messages", tag = "anthropic", operation_id = "createMessage",
     request_body = ask::MessagesBody<'static>,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your own: the call runs to its end even if you leave, and the same request again within 24 hours gets the stored answer, charged once"),
-           ("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing")),
+           ("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing"),
+           ("X-Freeside-Fallback" = Option<String>, Header, description = "For a model asked by its id. `none`: it or nobody; `any`: a dearer one may answer, too. Without the header, a model that costs no more in input and output may answer")),
     responses(
         (status = 200, description = "The message; with `stream: true`, `text/event-stream` of Anthropic's events", body = answer::Message<'static>),
         (status = 400, description = "`invalid_request_error`", body = error::AnthropicError<'static>),
@@ -83,7 +84,9 @@ async fn message(app: &Arc<App>, asked: &Asked, request: Request) -> Result<Resp
         )
         .await?;
         let keyed = idempotent::keyed(app, asked, &counted.key, &parts, &whole, "")?;
-        (ask::wish(&whole.parse()?, asked, shared::clamp(&parts.headers)?)?, keyed)
+        let mut wish = ask::wish(&whole.parse()?, asked, shared::clamp(&parts.headers)?)?;
+        wish.ask.fallback = shared::fallback(&parts.headers)?;
+        (wish, keyed)
     };
     let Some(keyed) = keyed else { return answer(app, asked, &counted, wish, None).await };
     let (runner, runners, id) = (Arc::clone(app), asked.clone(), keyed.reservation_id);

@@ -1,5 +1,6 @@
-//! `GET /v1/models`: the pools and models that a key may reach, in OpenAI's shape or, when `anthropic-version` is
-//! sent, in Anthropic's.
+//! `GET /v1/models`: the pools and models that a key may reach and that can answer now, in OpenAI's shape or, when
+//! `anthropic-version` is sent, in Anthropic's. Whose provider is on, and which model its provider has retired, the engine
+//! knows; scripted models say what they are.
 
 use std::sync::Arc;
 
@@ -36,9 +37,9 @@ struct Listed {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 struct Details {
-    /// `default`, `pool` or `model`.
+    /// `default`, `pool` or `model`; `scripted` for text that a script makes, which no model is.
     kind: &'static str,
-    /// The pool's models in the order in which they are tried.
+    /// The pool's models that can answer now, in the order in which they are tried.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     models: Vec<String>,
     /// Prompt and completion together.
@@ -106,7 +107,7 @@ pub(crate) async fn list(
 ) -> Response {
     let vendor = Vendor::of(request.headers());
     match caller::key(&app, &asked, request.headers(), ACCESS).await {
-        Ok(key) => vendor.list(reachable(&app.ctx.catalog, key.tier())),
+        Ok(key) => vendor.list(listed(&app, key.tier()).await),
         Err(fault) => vendor.error(fault, &asked),
     }
 }
@@ -136,7 +137,7 @@ pub(crate) async fn one(
     };
     // A name that is not even text names no model.
     let id = id.map_or_else(|_| String::new(), |Path(id)| id);
-    match reachable(&app.ctx.catalog, key.tier()).into_iter().find(|listed| listed.id == id) {
+    match listed(&app, key.tier()).await.into_iter().find(|listed| listed.id == id) {
         Some(listed) => vendor.one(listed),
         None => vendor.error(domain::turn::Refusal::UnknownModel { name: id }.into(), &asked),
     }
@@ -197,37 +198,49 @@ fn anthropic_model(listed: Listed) -> AnthropicModel {
     AnthropicModel { kind: "model", id: listed.id, display_name: listed.display_name, created_at: CREATED_AT }
 }
 
-/// `native`, the tier's pools, and the models of those pools.
-fn reachable(catalog: &Catalog, tier: Tier) -> Vec<Listed> {
+async fn listed(app: &App, tier: Tier) -> Vec<Listed> {
+    let now = app.ctx.engine.models_now().await;
+    reachable(&app.ctx.catalog, tier, |id| now.as_ref().is_none_or(|now| now.contains(id)))
+}
+
+/// `native`, the tier's pools, and the models of those pools; of each only what can answer.
+fn reachable(catalog: &Catalog, tier: Tier, can_answer: impl Fn(&str) -> bool) -> Vec<Listed> {
+    let models_of = |pool: Pool| -> Vec<String> {
+        let models = catalog.pool(pool).models.iter().filter(|id| can_answer(id));
+        let (real, scripted): (Vec<_>, Vec<_>) = models.cloned().partition(|id| !catalog.is_scripted(id));
+        // As the engine has it: scripted text answers where no model does.
+        if real.is_empty() { scripted } else { real }
+    };
+    let named = |id: String, display_name: String, kind, pool: Pool| {
+        let models = models_of(pool);
+        let details = Details { kind, models, ..Details::default() };
+        Some(Listed { id, display_name, details }).filter(|listed| !listed.details.models.is_empty())
+    };
     let pools = tier.allowed_pools();
-    let native = Listed {
-        id: "native".to_owned(),
-        display_name: format!("Default ({})", tier.default_pool()),
-        details: Details {
-            kind: "default",
-            models: catalog.pool(tier.default_pool()).models.clone(),
-            ..Details::default()
-        },
-    };
-    let pool = |pool: &Pool| Listed {
-        id: pool.to_string(),
-        display_name: format!("Pool {pool}"),
-        details: Details { kind: "pool", models: catalog.pool(*pool).models.clone(), ..Details::default() },
-    };
+    let default = tier.default_pool();
+    let native = named("native".to_owned(), format!("Default ({default})"), "default", default);
+    let pool = |pool: &Pool| named(pool.to_string(), format!("Pool {pool}"), "pool", *pool);
     let in_reach =
         |id: &str| pools.iter().any(|pool| catalog.pool(*pool).models.iter().any(|model| model == id));
-    let models = catalog.models.iter().filter(|(id, _)| in_reach(id)).map(|(id, model)| Listed {
-        id: id.clone(),
-        display_name: id.clone(),
-        details: Details {
-            kind: "model",
-            models: Vec::new(),
-            context_tokens: Some(model.context_tokens),
-            input_micro_per_million: Some(model.input_micro_per_million.to_string()),
-            output_micro_per_million: Some(model.output_micro_per_million.to_string()),
-        },
+    let models = catalog.models.iter().filter(|(id, _)| in_reach(id) && can_answer(id)).map(|(id, model)| {
+        let (kind, display_name) = if catalog.is_scripted(id) {
+            ("scripted", format!("{id} (scripted text, no AI)"))
+        } else {
+            ("model", id.clone())
+        };
+        Listed {
+            id: id.clone(),
+            display_name,
+            details: Details {
+                kind,
+                models: Vec::new(),
+                context_tokens: Some(model.context_tokens),
+                input_micro_per_million: Some(model.input_micro_per_million.to_string()),
+                output_micro_per_million: Some(model.output_micro_per_million.to_string()),
+            },
+        }
     });
-    std::iter::once(native).chain(pools.iter().map(pool)).chain(models).collect()
+    native.into_iter().chain(pools.iter().filter_map(pool)).chain(models).collect()
 }
 
 #[cfg(test)]
@@ -236,13 +249,41 @@ mod tests {
 
     use super::*;
 
+    fn ids(tier: Tier, can_answer: impl Fn(&str) -> bool) -> Vec<String> {
+        let catalog = Catalog::parse(DEFAULT_TOML).expect("sound");
+        reachable(&catalog, tier, can_answer).into_iter().map(|listed| listed.id).collect()
+    }
+
     #[test]
     fn a_sandbox_key_sees_the_cheap_pool_and_its_models_only() {
-        let catalog = Catalog::parse(DEFAULT_TOML).expect("sound");
-        let ids = |tier| reachable(&catalog, tier).into_iter().map(|listed| listed.id).collect::<Vec<_>>();
-        assert_eq!(ids(Tier::SANDBOX), ["native", "cheap", "gpt-4o-mini", "scripted-cheap"]);
-        let live = ids(Tier::LIVE);
+        assert_eq!(ids(Tier::SANDBOX, |_| true), ["native", "cheap", "gpt-4o-mini", "scripted-cheap"]);
+        let live = ids(Tier::LIVE, |_| true);
         assert!(live.contains(&"reasoning".to_owned()) && !live.contains(&"flagship".to_owned()));
         assert!(!live.contains(&"claude-opus".to_owned()));
+    }
+
+    #[test]
+    fn what_cannot_answer_is_not_listed() {
+        let openai = |id: &str| id.starts_with("gpt");
+        assert_eq!(
+            ids(Tier::LIVE, openai),
+            ["native", "cheap", "standard", "reasoning", "gpt-4o", "gpt-4o-mini"]
+        );
+        let highest = Tier::new(9).expect("a tier");
+        let all = ids(highest, openai);
+        assert!(!all.contains(&"architect".to_owned()) && !all.contains(&"flagship".to_owned()));
+        assert_eq!(ids(Tier::SANDBOX, |id| id == "gpt-4o"), Vec::<String>::new(), "not even the default");
+    }
+
+    #[test]
+    fn scripted_text_says_what_it_is_and_stands_in_no_pool_beside_a_model() {
+        let catalog = Catalog::parse(DEFAULT_TOML).expect("sound");
+        let all = reachable(&catalog, Tier::SANDBOX, |_| true);
+        let of = |id: &str| all.iter().find(|listed| listed.id == id).expect("listed");
+        assert_eq!(of("cheap").details.models, ["gpt-4o-mini"]);
+        assert_eq!(of("scripted-cheap").details.kind, "scripted");
+        assert!(of("scripted-cheap").display_name.contains("no AI"));
+        let alone = reachable(&catalog, Tier::SANDBOX, |id| id.starts_with("scripted"));
+        assert_eq!(alone[1].details.models, ["scripted-cheap"]);
     }
 }

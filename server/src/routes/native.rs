@@ -30,7 +30,8 @@ pub(crate) const ACCESS: Access = Access::Key(Scope::Chat);
     post, path = "/api/v1/inference", tag = "native", operation_id = "infer",
     request_body = ask::InferenceBody<'static>,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your own: the call runs to its end even if you leave, and the same request again within 24 hours gets the stored answer, charged once"),
-           ("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing")),
+           ("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing"),
+           ("X-Freeside-Fallback" = Option<String>, Header, description = "For a model asked by its id. `none`: it or nobody; `any`: a dearer one may answer, too. Without the header, a model that costs no more in input and output may answer")),
     responses(
         (status = 200, description = "`text/event-stream`; with `stream: false`, one object", body = answer::Answer<'static>),
         (status = 400, description = "A field cannot be right", body = problem::Problem, content_type = "application/problem+json"),
@@ -66,7 +67,8 @@ pub(crate) async fn inference(
     request_body = ask::InvokeBody<'static>,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your own: the call runs to its end even if you leave, and the same request again within 24 hours gets the stored answer, charged once"),
            ("Accept" = Option<String>, Header, description = "`text/event-stream`: answer as a stream"),
-           ("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing")),
+           ("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing"),
+           ("X-Freeside-Fallback" = Option<String>, Header, description = "For a model asked by its id. `none`: it or nobody; `any`: a dearer one may answer, too. Without the header, a model that costs no more in input and output may answer")),
     responses(
         (status = 200, description = "One object; `text/event-stream` when asked", body = answer::Answer<'static>),
         (status = 400, description = "A field cannot be right", body = problem::Problem, content_type = "application/problem+json"),
@@ -132,7 +134,9 @@ async fn door(
         )
         .await?;
         let keyed = idempotent::keyed(app, asked, &counted.key, &parts, &whole, form.as_str())?;
-        (read(&whole, asked, shared::clamp(&parts.headers)?)?, keyed)
+        let mut wish = read(&whole, asked, shared::clamp(&parts.headers)?)?;
+        wish.ask.fallback = shared::fallback(&parts.headers)?;
+        (wish, keyed)
     };
     let Some(keyed) = keyed else { return answer(app, asked, &counted, wish, form, None).await };
     let (runner, runners, id) = (Arc::clone(app), asked.clone(), keyed.reservation_id);

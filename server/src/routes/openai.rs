@@ -30,7 +30,8 @@ pub(crate) const ACCESS: Access = Access::Key(Scope::Chat);
     post, path = "/v1/chat/completions", tag = "openai", operation_id = "createChatCompletion",
     request_body = ask::ChatBody<'static>,
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters of your own: the call runs to its end even if you leave, and the same request again within 24 hours gets the stored answer, charged once"),
-           ("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing")),
+           ("X-Freeside-Clamp" = Option<String>, Header, description = "`affordable`: lower `max_tokens` to what the balance covers instead of refusing"),
+           ("X-Freeside-Fallback" = Option<String>, Header, description = "For a model asked by its id. `none`: it or nobody; `any`: a dearer one may answer, too. Without the header, a model that costs no more in input and output may answer")),
     responses(
         (status = 200, description = "The completion; with `stream: true`, `text/event-stream` of chunks that ends with `[DONE]`", body = answer::ChatCompletion<'static>),
         (status = 400, description = "A field cannot be right", body = error::OpenAiError),
@@ -73,7 +74,9 @@ async fn chat(app: &Arc<App>, asked: &Asked, request: Request) -> Result<Respons
         )
         .await?;
         let keyed = idempotent::keyed(app, asked, &counted.key, &parts, &whole, "")?;
-        (ask::wish(&whole.parse()?, asked, shared::clamp(&parts.headers)?)?, keyed)
+        let mut wish = ask::wish(&whole.parse()?, asked, shared::clamp(&parts.headers)?)?;
+        wish.ask.fallback = shared::fallback(&parts.headers)?;
+        (wish, keyed)
     };
     let Some(keyed) = keyed else { return answer(app, &counted, wish, None).await };
     let (runner, asked, id) = (Arc::clone(app), asked.clone(), keyed.reservation_id);

@@ -91,6 +91,9 @@ kinds! {
     HANDOFF_FOREIGN "handoff-foreign" 403 "The hand-off code was made for another page or browser",
     MINTING_STOPPED "minting-stopped" 503 "No credits are added while the books are checked",
     ENGINE_UNAVAILABLE "engine-unavailable" 503 "Inference temporarily unavailable",
+    MODEL_UNAVAILABLE "model-unavailable" 503 "The model cannot answer now",
+    PROVIDER_LIMITED "provider-rate-limited" 429 "The model's provider is at its limit",
+    PROVIDER_OVERLOADED "provider-overloaded" 503 "The model's provider is overloaded",
     ENGINE_FAILED "engine-failed" 502 "The model failed",
     ENGINE_TIMEOUT "engine-timeout" 504 "The model did not answer in time",
     OVERLOADED "overloaded" 503 "Too busy",
@@ -235,6 +238,10 @@ fn shape(fault: Fault) -> Shape {
 fn turn(refusal: Refusal) -> Shape {
     match refusal {
         Refusal::UnknownModel { name } => Shape::new(UNKNOWN_MODEL, sentences::unknown_model(&name)),
+        Refusal::ModelOutOfReach { name, pool } => {
+            Shape::new(UNKNOWN_MODEL, sentences::out_of_reach(&name, pool))
+                .with(|problem| problem.code = Some("model_unavailable".to_owned()))
+        }
         Refusal::BadRequest { field, message } => Shape::invalid(field, &message),
         Refusal::NotEnough { asked, affordable, affordable_max_tokens } => {
             let detail = sentences::not_enough(asked, affordable, affordable_max_tokens);
@@ -267,6 +274,11 @@ fn turn(refusal: Refusal) -> Shape {
             Shape::new(ENGINE_UNAVAILABLE, sentences::UNAVAILABLE)
                 .retry(Retry::After(Duration::from_secs(retry_after_s.into())))
         }
+        Refusal::ModelUnavailable { code, message, retry_after_s } => Shape::new(MODEL_UNAVAILABLE, message)
+            .retry(Retry::known(retry_after_s))
+            .with(|problem| problem.code = Some(code)),
+        Refusal::ProviderLimited { retry_after_s } => provider_limited(retry_after_s),
+        Refusal::ProviderOverloaded { retry_after_s } => provider_overloaded(retry_after_s),
         Refusal::EngineFailed { status, code, message } => {
             let kind = if shared::is_callers_fault(status) { INVALID } else { ENGINE_FAILED };
             Shape::new(kind, message).with(|problem| problem.code = Some(code))
@@ -275,6 +287,16 @@ fn turn(refusal: Refusal) -> Shape {
         Refusal::Overloaded => Shape::new(OVERLOADED, sentences::OVERLOADED).retry(Retry::after_seconds(1)),
         Refusal::Unexpected(_) => Shape::new(UNEXPECTED, sentences::UNEXPECTED),
     }
+}
+
+fn provider_limited(retry_after_s: u32) -> Shape {
+    Shape::new(PROVIDER_LIMITED, sentences::provider_limited(retry_after_s))
+        .retry(Retry::after_seconds(retry_after_s.into()))
+}
+
+fn provider_overloaded(retry_after_s: u32) -> Shape {
+    Shape::new(PROVIDER_OVERLOADED, sentences::provider_overloaded(retry_after_s))
+        .retry(Retry::after_seconds(retry_after_s.into()))
 }
 
 impl Shape {
@@ -463,6 +485,7 @@ mod tests {
             .collect();
         let expected = [
             "404 /problems/model-not-found",
+            "404 /problems/model-not-found",
             "400 /problems/invalid-request",
             "402 /problems/insufficient-credits",
             "402 /problems/over-monthly-cap",
@@ -472,6 +495,10 @@ mod tests {
             "429 /problems/rate-limited",
             "429 /problems/rate-limited",
             "503 /problems/engine-unavailable",
+            "503 /problems/model-unavailable",
+            "503 /problems/model-unavailable",
+            "429 /problems/provider-rate-limited",
+            "503 /problems/provider-overloaded",
             "502 /problems/engine-failed",
             "400 /problems/invalid-request",
             "504 /problems/engine-timeout",

@@ -34,6 +34,11 @@ impl Retry {
         Self::After(Duration::from_secs(seconds))
     }
 
+    /// After so many seconds; without any, waiting alone does not help.
+    pub(crate) fn known(retry_after_s: Option<u32>) -> Self {
+        retry_after_s.map_or(Self::Useless, |seconds| Self::after_seconds(seconds.into()))
+    }
+
     /// Says so in headers.
     pub(crate) fn write(self, headers: &mut HeaderMap) {
         match self {

@@ -1,7 +1,7 @@
 //! What a person reads when there is no answer: one wording for all dialects, each with the next step.
 
 use identity::Limited;
-use types::{MicroUsd, ReservationId};
+use types::{MicroUsd, Pool, ReservationId};
 
 use super::limits;
 
@@ -77,6 +77,27 @@ pub(crate) fn unknown_model(name: &str) -> String {
     let name: String = name.chars().take(limits::MODEL_NAME_BYTES).collect();
     format!(
         "The model `{name}` does not exist or you do not have access to it. GET /v1/models lists what you can use."
+    )
+}
+
+pub(crate) fn out_of_reach(name: &str, pool: Pool) -> String {
+    let name: String = name.chars().take(limits::MODEL_NAME_BYTES).collect();
+    format!(
+        "The model `{name}` is above this key's tier, and no model of the pool \"{pool}\" may answer for it. Ask a model that \
+         GET /v1/models lists, or send the header \"X-Freeside-Fallback: any\"."
+    )
+}
+
+pub(crate) fn provider_limited(retry_after_s: u32) -> String {
+    format!(
+        "The model's provider is at its limit for this service; your key is not at its own. Nothing was charged. Try again in \
+         {retry_after_s} s, or ask another model."
+    )
+}
+
+pub(crate) fn provider_overloaded(retry_after_s: u32) -> String {
+    format!(
+        "The model's provider is overloaded. Nothing was charged. Try again in {retry_after_s} s, or ask another model."
     )
 }
 

@@ -1,11 +1,11 @@
-//! What every inference door shares: the clamp header, the answer's headers, the shapes of responses; and how
+//! What every inference door shares: the headers that say how to answer, the answer's headers, the shapes of responses; and how
 //! every answer writes a moment.
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use domain::turn::Started;
+use domain::turn::{Fallback, Started};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -17,6 +17,7 @@ use super::exchange::text;
 use super::fault::Fault;
 
 const X_FREESIDE_CLAMP: HeaderName = HeaderName::from_static("x-freeside-clamp");
+const X_FREESIDE_FALLBACK: HeaderName = HeaderName::from_static("x-freeside-fallback");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Whether `max_tokens` is to be lowered to what the balance covers.
@@ -25,6 +26,19 @@ pub(crate) fn clamp(headers: &HeaderMap) -> Result<bool, Fault> {
         None => Ok(false),
         Some(value) if value.eq_ignore_ascii_case(b"affordable") => Ok(true),
         Some(_) => Err(Fault::field("X-Freeside-Clamp", "The only value of this header is \"affordable\".")),
+    }
+}
+
+/// Who may answer for a model that is asked for by its id.
+pub(crate) fn fallback(headers: &HeaderMap) -> Result<Fallback, Fault> {
+    match headers.get(X_FREESIDE_FALLBACK).map(HeaderValue::as_bytes) {
+        None => Ok(Fallback::default()),
+        Some(value) if value.eq_ignore_ascii_case(b"none") => Ok(Fallback::Nobody),
+        Some(value) if value.eq_ignore_ascii_case(b"any") => Ok(Fallback::Anybody),
+        Some(_) => Err(Fault::field(
+            "X-Freeside-Fallback",
+            "The values of this header are \"none\" and \"any\"; without it, a model that costs no more may answer.",
+        )),
     }
 }
 
@@ -139,6 +153,7 @@ pub(crate) mod tests {
         };
         vec![
             Refusal::UnknownModel { name: "gpt-9".to_owned() },
+            Refusal::ModelOutOfReach { name: "claude-opus".to_owned(), pool: Pool::Cheap },
             Refusal::BadRequest { field: "max_tokens", message: "too many".to_owned() },
             Refusal::NotEnough { asked: MicroUsd(9), affordable: MicroUsd(4), affordable_max_tokens: 2 },
             Refusal::OverCap { limit: MicroUsd(9), used: MicroUsd(8), asked: MicroUsd(2) },
@@ -148,12 +163,35 @@ pub(crate) mod tests {
             limited(Which::TokensPerDay),
             Refusal::TooManyAtOnce { most: 512 },
             Refusal::EngineUnavailable { retry_after_s: 30 },
+            Refusal::ModelUnavailable {
+                code: "provider_unavailable".to_owned(),
+                message: "it rests".to_owned(),
+                retry_after_s: Some(30),
+            },
+            Refusal::ModelUnavailable {
+                code: "no_model_on".to_owned(),
+                message: "nobody is here".to_owned(),
+                retry_after_s: None,
+            },
+            Refusal::ProviderLimited { retry_after_s: 20 },
+            Refusal::ProviderOverloaded { retry_after_s: 20 },
             failed(502, "provider_error"),
             failed(400, "bad_request"),
             Refusal::EngineTimeout,
             Refusal::Overloaded,
             Refusal::Unexpected(anyhow::anyhow!("a secret detail")),
         ]
+    }
+
+    #[test]
+    fn the_fallback_header_has_two_values() {
+        let of = |text: &'static str| {
+            fallback(&HeaderMap::from_iter([(X_FREESIDE_FALLBACK, HeaderValue::from_static(text))]))
+        };
+        assert_eq!(fallback(&HeaderMap::new()).expect("absent"), Fallback::NoDearer);
+        assert_eq!(of("None").expect("known"), Fallback::Nobody);
+        assert_eq!(of("any").expect("known"), Fallback::Anybody);
+        assert!(of("cheaper").is_err() && of("").is_err());
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Books> {
         .await
         .context("the database does not let the application in")?;
     check_schema(&pool).await?;
+    check_role(&pool).await?;
     Ok(Books { pool, url, direct_url, cluster })
 }
 
@@ -105,6 +106,53 @@ async fn check_schema(pool: &PgPool) -> anyhow::Result<()> {
         ),
         Err(_) => anyhow::bail!("the database has no schema yet: run `freeside migrate` first"),
     }
+}
+
+/// The application's role may neither own a table nor be a superuser: what only grows, grows by grant as well as by trigger.
+async fn check_role(pool: &PgPool) -> anyhow::Result<()> {
+    let role = role(pool).await.context("the application's role cannot be read")?;
+    match role.too_mighty() {
+        None => Ok(()),
+        Some(why) => anyhow::bail!(
+            "DATABASE_URL lets the application in as {}, which {why}, so nothing would keep it from rewriting the books: \
+             name a role like {}, which `freeside migrate` prepares, and keep the owner for DATABASE_DIRECT_URL",
+            role.name,
+            roles::APP
+        ),
+    }
+}
+
+/// What a role of the database may do beyond its grants.
+pub(crate) struct ApplicationRole {
+    pub(crate) name: String,
+    is_superuser: bool,
+    owns_tables: bool,
+}
+
+impl ApplicationRole {
+    /// Why the application must not be this role.
+    pub(crate) fn too_mighty(&self) -> Option<&'static str> {
+        match (self.is_superuser, self.owns_tables) {
+            (true, _) => Some("is a superuser"),
+            (false, true) => Some("owns tables, or is a member of the role that does"),
+            (false, false) => None,
+        }
+    }
+}
+
+/// Who we are in the database.
+pub(crate) async fn role(connection: impl sqlx::PgExecutor<'_>) -> Result<ApplicationRole, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select current_user::text as "name!",
+                  (select rolsuper from pg_roles where rolname = current_user) as "is_superuser!",
+                  exists (select from pg_class c
+                          where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+                            and pg_has_role(current_user, c.relowner, 'member')) as "owns_tables!""#
+    )
+    .fetch_one(connection)
+    .await?;
+    let (name, is_superuser, owns_tables) = (row.name, row.is_superuser, row.owns_tables);
+    Ok(ApplicationRole { name, is_superuser, owns_tables })
 }
 
 /// The newest migration in the database.

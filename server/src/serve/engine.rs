@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use types::Clock;
 
 use super::replay::RedisReplay;
-use crate::config::Settings;
+use crate::config::{ScriptedText, Settings};
 use crate::routes::OperatorToken;
 
 /// The engine of this process.
@@ -43,6 +43,11 @@ pub(crate) async fn build(
         keys,
         base_urls,
         scripted_pace: settings.scripted_pace,
+        scripted: match settings.scripted {
+            ScriptedText::Off => finn::ScriptedModels::Off,
+            ScriptedText::Allowed => finn::ScriptedModels::On,
+            ScriptedText::Commanded => finn::ScriptedModels::Commanded,
+        },
         clock: clock.clone(),
         render_metrics: Some(Arc::new(move |caller| {
             let has_token = operator.as_ref().zip(caller.bearer).is_some_and(|(token, text)| token.is(text));

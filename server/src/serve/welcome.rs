@@ -83,7 +83,7 @@ pub(crate) fn print(
             None => writeln!(out, "  Database   DATABASE_URL")?,
         }
     }
-    if !settings.has_real_provider() {
+    if !settings.has_real_provider() && roles.has(Role::Finn) {
         writeln!(out, "  Answers    scripted text: no model is connected yet")?;
     }
     if let Some(simulator) = addresses.simulator {
@@ -91,7 +91,10 @@ pub(crate) fn print(
         writeln!(out, "  Payments   {url}  (payment simulator: no money moves)")?;
     }
     if roles.has(Role::Gateway) {
-        try_it(&mut out, paint, public, demo)?;
+        match settings.environment {
+            Environment::Development => try_it(&mut out, paint, public, demo)?,
+            Environment::Production => begin(&mut out, paint, public)?,
+        }
     }
     let off = settings.switched_off();
     if !off.is_empty() {
@@ -103,6 +106,16 @@ pub(crate) fn print(
     writeln!(out, "\n  Ctrl-C stops it; nothing is lost.\n")?;
     out.flush()?;
     Ok(())
+}
+
+/// Production signs up wallets alone: no curl does that.
+fn begin(out: &mut impl Write, paint: Paint, public: &str) -> std::io::Result<()> {
+    writeln!(out, "\n  {}\n", paint.bold("Begin"))?;
+    writeln!(
+        out,
+        "    {}  sign in with a wallet, then make a key",
+        paint.link(&format!("{public}/developers"))
+    )
 }
 
 fn try_it(out: &mut impl Write, paint: Paint, public: &str, demo: Option<&Demo>) -> std::io::Result<()> {

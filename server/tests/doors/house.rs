@@ -136,6 +136,7 @@ impl House {
             keys: BTreeMap::new(),
             base_urls: BTreeMap::new(),
             scripted_pace: PACE,
+            scripted: finn::ScriptedModels::Commanded,
             clock: clock.clone(),
             render_metrics: None,
         };

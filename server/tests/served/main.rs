@@ -6,6 +6,7 @@
 mod attacks;
 mod bad_input;
 mod books;
+mod breakers;
 mod browser;
 mod charging;
 mod chat;

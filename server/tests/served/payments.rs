@@ -277,6 +277,7 @@ async fn production_without_a_merchants_account_serves_sells_nothing_and_says_wh
     let launch = world
         .launch()
         .with("FREESIDE_ENV", "production")
+        .with("FREESIDE_ALLOW_SCRIPTED", "true")
         .with("FREESIDE_KEYS_DIR", "service-keys")
         .with("FREESIDE_OPERATOR_TOKEN", "an operator's token for tests, long enough")
         .with("SIWE_SESSION_SECRET", "a session secret for tests, long enough");

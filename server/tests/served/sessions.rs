@@ -40,6 +40,7 @@ async fn production_signs_developers_up_by_their_wallets_alone() {
     let launch = world
         .launch()
         .with("FREESIDE_ENV", "production")
+        .with("FREESIDE_ALLOW_SCRIPTED", "true")
         .with("FREESIDE_KEYS_DIR", "service-keys")
         .with("FREESIDE_OPERATOR_TOKEN", "an operator's token for tests, long enough")
         .with("FEATURE_API_KEYS_ENABLED", "true")

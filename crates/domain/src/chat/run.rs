@@ -72,6 +72,7 @@ impl Run {
                 whole: false,
                 options: Options::default(),
                 clamp: true,
+                fallback: turn::Fallback::default(),
             };
             let asker = Asker { account: speaker.account, tier: speaker.tier, key: None };
             turn::start_noted(&ctx, asker, ask, Noted { id, stop: pulled }).await

@@ -137,7 +137,7 @@ pub enum How {
 pub(super) fn refused(refusal: &turn::Refusal) -> How {
     use turn::Refusal;
     let (code, message) = match refusal {
-        Refusal::UnknownModel { .. } => {
+        Refusal::UnknownModel { .. } | Refusal::ModelOutOfReach { .. } => {
             ("model_not_found", "This agent has no model to answer with. Tell its community.".to_owned())
         }
         Refusal::BadRequest { message, .. } => ("invalid_request", message.clone()),
@@ -178,6 +178,16 @@ pub(super) fn refused(refusal: &turn::Refusal) -> How {
         Refusal::EngineUnavailable { retry_after_s } => (
             "engine_unavailable",
             format!("Inference temporarily unavailable. Try again in {retry_after_s} s; nothing was charged."),
+        ),
+        Refusal::ModelUnavailable { retry_after_s: Some(seconds), .. }
+        | Refusal::ProviderLimited { retry_after_s: seconds }
+        | Refusal::ProviderOverloaded { retry_after_s: seconds } => (
+            "model_unavailable",
+            format!("The model has too much to do. Try again in {seconds} s; nothing was charged."),
+        ),
+        Refusal::ModelUnavailable { retry_after_s: None, .. } => (
+            "model_unavailable",
+            "No model can answer here now; nothing was charged. Tell the community's admin.".to_owned(),
         ),
         Refusal::EngineFailed { .. } => {
             ("engine_failed", "The model failed. Try again; nothing was charged.".to_owned())

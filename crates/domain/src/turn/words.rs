@@ -103,6 +103,8 @@ pub struct Ask {
     pub options: Options,
     /// `X-Freeside-Clamp: affordable`: lower `max_tokens` instead of refusing.
     pub clamp: bool,
+    /// `X-Freeside-Fallback`: who may answer for a model that was asked for by its id.
+    pub fallback: super::Fallback,
 }
 
 /// A provider has answered and the hold is committed: what the headers say is true.
@@ -179,6 +181,14 @@ pub enum Refusal {
         /// As asked.
         name: String,
     },
+    /// The model lies above the caller's tier, and nobody within it may answer for it.
+    #[error("the model \"{name}\" is out of reach")]
+    ModelOutOfReach {
+        /// As asked.
+        name: String,
+        /// The pool that would have answered.
+        pool: Pool,
+    },
     /// The request cannot be right.
     #[error("{field}: {message}")]
     BadRequest {
@@ -228,6 +238,28 @@ pub enum Refusal {
     /// The engine's breaker is open or it cannot be reached.
     #[error("Inference temporarily unavailable")]
     EngineUnavailable {
+        /// Seconds until a try makes sense.
+        retry_after_s: u32,
+    },
+    /// The models that may answer cannot now: off, or left alone for a while.
+    #[error("no model can answer now: {message}")]
+    ModelUnavailable {
+        /// Stable word: `model_unavailable`, `no_model_on`, `provider_unavailable`, ….
+        code: String,
+        /// For a person, with the next step.
+        message: String,
+        /// Seconds until a try makes sense; `None` when waiting alone does not help.
+        retry_after_s: Option<u32>,
+    },
+    /// The model's provider is at its limit for our account, not the caller for ours.
+    #[error("the provider is at its limit")]
+    ProviderLimited {
+        /// Seconds until a try makes sense.
+        retry_after_s: u32,
+    },
+    /// The model's provider has too much to do.
+    #[error("the provider is overloaded")]
+    ProviderOverloaded {
         /// Seconds until a try makes sense.
         retry_after_s: u32,
     },

@@ -20,8 +20,8 @@
 //! | `!no-usage` | gives no figures, so the engine's own count stands |
 //! | `!tool NAME {json}` | calls the tool with these arguments (the rest of the line) |
 //!
-//! Directives are read in every request that reaches a scripted model: such a model is never paid for by a stranger's
-//! mistake, and it is labelled. A commanded failure does not count against a breaker.
+//! Directives are obeyed in development alone ([`Commands::Obeyed`]); anywhere else they are text. A commanded failure
+//! does not count against a breaker.
 
 mod play;
 mod script;
@@ -38,11 +38,22 @@ pub use play::Play;
 pub struct Scripted {
     /// Between two chunks, unless the prompt says otherwise.
     pub pace: Duration,
+    /// Whether the prompt may say otherwise.
+    pub commands: Commands,
+}
+
+/// What becomes of the words that command a scripted model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commands {
+    /// They are text as any other.
+    Ignored,
+    /// They are obeyed.
+    Obeyed,
 }
 
 impl Scripted {
     pub(super) fn open(self, call: Call<'_>) -> Result<Box<Play>, Failure> {
-        let script = script::write(call, self.pace);
+        let script = script::write(call, self);
         if let Some(status) = script.fails_with {
             return Err(refusal(status));
         }
@@ -51,10 +62,6 @@ impl Scripted {
 }
 
 fn refusal(status: u16) -> Failure {
-    match status {
-        429 => Failure::RateLimited { retry_after_s: Some(1) },
-        408 | 500..=599 => Failure::Status(status),
-        400 | 413 | 422 => Failure::Rejected("The scripted model was told to refuse this request.".into()),
-        other => Failure::Misconfigured(other),
-    }
+    let sentence = "The scripted model was told to refuse this request.".to_owned();
+    Failure::of_status(status, Some(sentence), Some(1))
 }

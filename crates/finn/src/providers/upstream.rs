@@ -11,17 +11,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, Uri};
 use serde::de::IgnoredAny;
 use tokio::time::{Instant, Sleep};
 use types::sse::{Frame, Reader};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, OVERLOADED};
 use crate::transcript::Transcript;
 use client::{Answer, Client, HttpError};
 
-use super::{anthropic, openai, reported};
+use super::{anthropic, openai, reported, wait};
 
 /// Seconds between two signs of life of a provider (SPEC §4).
 pub(super) const BETWEEN_EVENTS: Duration = Duration::from_mins(1);
@@ -108,17 +108,21 @@ fn framing(headers: &HeaderMap) -> Option<Framing> {
 
 async fn refused(response: Response<Answer>) -> Failure {
     let status = response.status().as_u16();
-    let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let retry_after_s = header.and_then(|text| text.parse().ok());
-    match status {
-        429 => Failure::RateLimited { retry_after_s },
-        408 | 500..=599 => Failure::Status(status),
-        400 | 413 | 422 => Failure::Rejected(sentence(response.into_body()).await),
-        other => {
-            tracing::error!(status = other, "a model's provider refused our account or model name");
-            Failure::Misconfigured(other)
+    let retry_after_s = wait::asked_for(response.headers());
+    match Failure::of_status(status, None, retry_after_s) {
+        Failure::Rejected(_) => Failure::Rejected(sentence(response.into_body()).await),
+        // Some say it with a 503 and a word.
+        Failure::Status(503) if says_overloaded(response.into_body()).await => {
+            Failure::Overloaded { retry_after_s }
         }
+        other => other,
     }
+}
+
+async fn says_overloaded(answer: Answer) -> bool {
+    let limit = Duration::from_secs(ERROR_BODY_SECONDS);
+    let body = tokio::time::timeout(limit, client::read_all(answer, MAX_ERROR_BYTES)).await.ok().flatten();
+    body.is_some_and(|body| String::from_utf8_lossy(&body).contains(OVERLOADED))
 }
 
 /// The provider's sentence about a request that it refused.

@@ -67,6 +67,8 @@ fn ready(engine: &Engine) -> Response<Reply> {
         "problems": problems,
         "jwks_age_seconds": engine.jwks.age_seconds(),
         "models_on": engine.models_on(),
+        "models_now": engine.models_now(),
+        "pools_without_a_model": engine.pools_without_a_model(),
     });
     reply::whole(status, "application/json", body.to_string())
 }

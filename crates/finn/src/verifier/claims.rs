@@ -28,6 +28,8 @@ pub struct Caller {
     pub budget_reservation_id: String,
     /// The community whose budget pays.
     pub community_id: String,
+    /// Who pays, opaque; empty when the token does not say, and then the community counts as one payer.
+    pub payer: String,
     /// Pools that may answer, cheapest first: those of the token that the tier reaches too.
     pub allowed_pools: Vec<Pool>,
 }
@@ -71,6 +73,7 @@ pub(super) fn read(payload: &[u8], now: i64) -> Result<Caller, Refusal> {
         tier,
         budget_reservation_id: optional(&claims, "budget_reservation_id")?,
         community_id: optional(&claims, "community_id")?,
+        payer: optional(&claims, "payer")?,
         allowed_pools: allowed_pools(&claims, tier)?,
         jti: jti.into_owned(),
     })

@@ -36,6 +36,8 @@ pub(crate) enum Step {
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
     Status(u16, String),
+    /// A status with `Retry-After`.
+    Wait(u16, &'static str),
     Stream(Vec<Step>),
     /// Accepts the request and never answers.
     Silence,
@@ -137,6 +139,11 @@ impl FakeProvider {
         };
         match act.unwrap_or_else(|| Act::Stream(usual())) {
             Act::Status(status, body) => refuse(status, &body),
+            Act::Wait(status, retry_after) => {
+                let mut response = refuse(status, "{}");
+                response.headers_mut().insert("retry-after", retry_after.parse().unwrap());
+                response
+            }
             Act::Silence => std::future::pending().await,
             Act::Stream(steps) => self.stream(steps),
         }

@@ -30,6 +30,12 @@ pub(super) fn providers(settings: &Settings) -> Check {
         let found = settings.providers.iter().filter(|(_, access)| access.is_on == wanted);
         found.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
     };
+    let silent: Vec<&str> = settings.pools_without_a_model().iter().map(|pool| pool.as_str()).collect();
+    if !silent.is_empty() {
+        let seen = format!("nobody answers in the pools {}", silent.join(", "));
+        let next = "Set the key of a provider of these pools, or name models of others in the catalog.";
+        return Check::warn(NAME, seen, next);
+    }
     if settings.has_real_provider() {
         let off = names(false);
         let off = if off.is_empty() { off } else { format!("; off: {off}") };

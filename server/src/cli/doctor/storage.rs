@@ -84,7 +84,23 @@ async fn server(options: &PgConnectOptions, clock: &Clock) -> Vec<Check> {
         Err(error) => checks.push(Check::fail("database", describe(&error), "Look at the server's log.")),
     }
     checks.push(schema(&mut connection).await);
+    checks.push(role(&mut connection).await);
     checks
+}
+
+async fn role(connection: &mut PgConnection) -> Check {
+    const NAME: &str = "database role";
+    match crate::serve::role(connection).await {
+        Ok(role) => match role.too_mighty() {
+            None => Check::ok(NAME, format!("{} has its grants and nothing more", role.name)),
+            Some(why) => Check::fail(
+                NAME,
+                format!("{} {why}", role.name),
+                "Name the application's role in DATABASE_URL, and the owner in DATABASE_DIRECT_URL.",
+            ),
+        },
+        Err(error) => Check::fail(NAME, describe(&error), "Look at the server's log."),
+    }
 }
 
 async fn schema(connection: &mut PgConnection) -> Check {

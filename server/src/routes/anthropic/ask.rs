@@ -1,6 +1,6 @@
 //! Reads the body of `POST /v1/messages` into the domain's [`Ask`].
 
-use domain::turn::Ask;
+use domain::turn::{Ask, Fallback};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use types::s2s::Options;
@@ -109,6 +109,7 @@ pub(crate) fn wish(body: &MessagesBody<'_>, asked: &Asked, clamp: bool) -> Resul
         whole: !stream,
         options,
         clamp,
+        fallback: Fallback::default(),
         prompt: String::new(),
         messages: Vec::new(),
     };

@@ -1,7 +1,7 @@
 //! Faults in Anthropic's shape: `{"type": "error", "error": {type, message}, "request_id"}`.
 //!
 //! Decision: our own queue being full answers 529, the status that Anthropic's SDKs know as "overloaded"; an engine
-//! that cannot be reached answers 503, as on every other door. Both carry the type `overloaded_error` and `retry-after`.
+//! that cannot be reached answers 503, as on every other door. A provider's 529 is passed on as it is. All carry the type `overloaded_error` and `retry-after`.
 
 use std::time::Duration;
 
@@ -49,6 +49,7 @@ struct Shape {
 const INVALID: &str = "invalid_request_error";
 const BILLING: &str = "billing_error";
 const OVERLOADED: &str = "overloaded_error";
+const LIMITED: &str = "rate_limit_error";
 const API: &str = "api_error";
 
 /// Answers a fault that no rate limit stands behind.
@@ -91,7 +92,7 @@ fn shape(fault: Fault) -> Shape {
         Fault::NoKey => Shape::new(401, "authentication_error", sentences::NO_KEY),
         Fault::BadKey => Shape::new(401, "authentication_error", sentences::BAD_KEY),
         Fault::TooManyFailures { retry_after_s } => {
-            Shape::new(429, "rate_limit_error", sentences::too_many_failures(retry_after_s))
+            Shape::new(429, LIMITED, sentences::too_many_failures(retry_after_s))
                 .retry(Retry::after_seconds(retry_after_s))
         }
         Fault::NoScope { scope } => Shape::new(403, "permission_error", sentences::no_scope(scope)),
@@ -121,6 +122,9 @@ fn shape(fault: Fault) -> Shape {
 fn turn(refusal: Refusal) -> Shape {
     match refusal {
         Refusal::UnknownModel { name } => Shape::new(404, "not_found_error", sentences::unknown_model(&name)),
+        Refusal::ModelOutOfReach { name, pool } => {
+            Shape::new(404, "not_found_error", sentences::out_of_reach(&name, pool))
+        }
         Refusal::BadRequest { field, message } => Shape::new(400, INVALID, format!("{field}: {message}")),
         Refusal::NotEnough { asked, affordable, affordable_max_tokens } => {
             Shape::new(402, BILLING, sentences::not_enough(asked, affordable, affordable_max_tokens))
@@ -135,7 +139,7 @@ fn turn(refusal: Refusal) -> Shape {
             let retry = if limited.never_fits { Retry::Useless } else { Retry::After(limited.retry_after) };
             Shape {
                 rate: Some(limited.headers),
-                ..Shape::new(429, "rate_limit_error", sentences::limited(&limited)).retry(retry)
+                ..Shape::new(429, LIMITED, sentences::limited(&limited)).retry(retry)
             }
         }
         Refusal::TooManyAtOnce { most } => {
@@ -144,6 +148,11 @@ fn turn(refusal: Refusal) -> Shape {
         }
         Refusal::EngineUnavailable { retry_after_s } => Shape::new(503, OVERLOADED, sentences::UNAVAILABLE)
             .retry(Retry::After(Duration::from_secs(retry_after_s.into()))),
+        Refusal::ModelUnavailable { code: _, message, retry_after_s } => {
+            Shape::new(503, API, message).retry(Retry::known(retry_after_s))
+        }
+        Refusal::ProviderLimited { retry_after_s } => provider_limited(retry_after_s),
+        Refusal::ProviderOverloaded { retry_after_s } => provider_overloaded(retry_after_s),
         Refusal::EngineFailed { status, code: _, message } => {
             let (status, kind) = if shared::is_callers_fault(status) { (400, INVALID) } else { (502, API) };
             Shape::new(status, kind, message)
@@ -154,6 +163,16 @@ fn turn(refusal: Refusal) -> Shape {
         }
         Refusal::Unexpected(_) => Shape::new(500, API, sentences::UNEXPECTED),
     }
+}
+
+fn provider_limited(retry_after_s: u32) -> Shape {
+    Shape::new(429, LIMITED, sentences::provider_limited(retry_after_s))
+        .retry(Retry::after_seconds(retry_after_s.into()))
+}
+
+fn provider_overloaded(retry_after_s: u32) -> Shape {
+    Shape::new(529, OVERLOADED, sentences::provider_overloaded(retry_after_s))
+        .retry(Retry::after_seconds(retry_after_s.into()))
 }
 
 impl Shape {
@@ -188,6 +207,7 @@ mod tests {
             .collect();
         let expected = [
             "404 not_found_error",
+            "404 not_found_error",
             "400 invalid_request_error",
             "402 billing_error",
             "402 billing_error",
@@ -197,6 +217,10 @@ mod tests {
             "429 rate_limit_error",
             "429 rate_limit_error",
             "503 overloaded_error",
+            "503 api_error",
+            "503 api_error",
+            "429 rate_limit_error",
+            "529 overloaded_error",
             "502 api_error",
             "400 invalid_request_error",
             "504 timeout_error",

@@ -1,6 +1,6 @@
 //! Reads the bodies of our own inference doors into the domain's [`Ask`].
 
-use domain::turn::Ask;
+use domain::turn::{Ask, Fallback};
 use serde::Deserialize;
 use types::s2s::Options;
 use utoipa::ToSchema;
@@ -214,6 +214,7 @@ fn plain(asked: &Asked, model: String, clamp: bool) -> Ask {
         whole: false, // the door knows the form
         options: Options::default(),
         clamp,
+        fallback: Fallback::default(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads the body of a chat completion into the domain's [`Ask`].
 
-use domain::turn::Ask;
+use domain::turn::{Ask, Fallback};
 use serde::Deserialize;
 use types::s2s::Options;
 use utoipa::ToSchema;
@@ -145,6 +145,7 @@ pub(crate) fn wish(body: &ChatBody<'_>, asked: &Asked, clamp: bool) -> Result<Wi
         response_format: fields::object("response_format", body.response_format)?,
         whole: !stream,
         clamp,
+        fallback: Fallback::default(),
         prompt: String::new(),
         messages: Vec::new(),
     };

@@ -129,6 +129,9 @@ fn turn(refusal: Refusal) -> Shape {
         Refusal::UnknownModel { name } => {
             Shape::new(404, INVALID, "model_not_found", sentences::unknown_model(&name)).param("model")
         }
+        Refusal::ModelOutOfReach { name, pool } => {
+            Shape::new(404, INVALID, "model_unavailable", sentences::out_of_reach(&name, pool)).param("model")
+        }
         Refusal::BadRequest { field, message } => {
             Shape::new(400, INVALID, "invalid_value", format!("{field}: {message}")).param(field)
         }
@@ -164,6 +167,11 @@ fn turn(refusal: Refusal) -> Shape {
             Shape::new(503, SERVER, "engine_unavailable", sentences::UNAVAILABLE)
                 .retry(Retry::After(Duration::from_secs(retry_after_s.into())))
         }
+        Refusal::ModelUnavailable { code, message, retry_after_s } => {
+            Shape::new(503, SERVER, &code, message).retry(Retry::known(retry_after_s))
+        }
+        Refusal::ProviderLimited { retry_after_s } => provider_limited(retry_after_s),
+        Refusal::ProviderOverloaded { retry_after_s } => provider_overloaded(retry_after_s),
         Refusal::EngineFailed { status, code, message } => {
             let (status, kind) =
                 if shared::is_callers_fault(status) { (400, INVALID) } else { (502, SERVER) };
@@ -175,6 +183,18 @@ fn turn(refusal: Refusal) -> Shape {
         }
         Refusal::Unexpected(_) => Shape::new(500, SERVER, "internal_error", sentences::UNEXPECTED),
     }
+}
+
+/// The vendor's own status: its SDKs wait and try again.
+fn provider_limited(retry_after_s: u32) -> Shape {
+    Shape::new(429, "requests", "provider_rate_limited", sentences::provider_limited(retry_after_s))
+        .retry(Retry::after_seconds(retry_after_s.into()))
+}
+
+/// OpenAI has no 529; its SDKs try a 503 again.
+fn provider_overloaded(retry_after_s: u32) -> Shape {
+    Shape::new(503, SERVER, "provider_overloaded", sentences::provider_overloaded(retry_after_s))
+        .retry(Retry::after_seconds(retry_after_s.into()))
 }
 
 impl Shape {
@@ -215,6 +235,7 @@ mod tests {
             .collect();
         let expected = [
             "404 invalid_request_error model_not_found",
+            "404 invalid_request_error model_unavailable",
             "400 invalid_request_error invalid_value",
             "402 insufficient_quota insufficient_quota",
             "402 insufficient_quota insufficient_quota",
@@ -224,6 +245,10 @@ mod tests {
             "429 tokens rate_limit_exceeded",
             "429 requests rate_limit_exceeded",
             "503 server_error engine_unavailable",
+            "503 server_error provider_unavailable",
+            "503 server_error no_model_on",
+            "429 requests provider_rate_limited",
+            "503 server_error provider_overloaded",
             "502 server_error provider_error",
             "400 invalid_request_error bad_request",
             "504 server_error engine_timeout",

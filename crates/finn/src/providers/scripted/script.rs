@@ -8,6 +8,7 @@ use types::s2s::{InferenceRequest, Usage};
 use crate::metering;
 use crate::prompt;
 use crate::providers::Call;
+use crate::providers::scripted::{Commands, Scripted};
 
 /// One chunk is one token by our own count.
 const CHUNK_BYTES: usize = 4;
@@ -45,10 +46,13 @@ pub(super) struct Script {
     pub(super) finish_reason: &'static str,
 }
 
-pub(super) fn write(call: Call<'_>, pace: Duration) -> Script {
+pub(super) fn write(call: Call<'_>, scripted: Scripted) -> Script {
     let said = prompt::last_user_text(call.request);
-    let orders = Orders::read(&said, pace);
-    let tool = tool_call(call.request, &said);
+    let (orders, ordered) = match scripted.commands {
+        Commands::Obeyed => (Orders::read(&said, scripted.pace), ordered_call(&said)),
+        Commands::Ignored => (Orders::none(scripted.pace), None),
+    };
+    let tool = ordered.or_else(|| tool_call(call.request, &said));
     let (text, finish_reason) = if tool.is_some() {
         (String::new(), "tool_calls")
     } else {
@@ -85,9 +89,12 @@ struct Orders {
 }
 
 impl Orders {
+    fn none(pace: Duration) -> Self {
+        Self { fails_with: None, tokens: None, pace, first: None, breaks: None, no_usage: false }
+    }
+
     fn read(said: &str, pace: Duration) -> Self {
-        let mut orders =
-            Self { fails_with: None, tokens: None, pace, first: None, breaks: None, no_usage: false };
+        let mut orders = Self::none(pace);
         let mut words = said.split_whitespace().peekable();
         while let Some(word) = words.next() {
             let mut number = || words.peek().and_then(|next| next.parse::<u64>().ok());
@@ -155,14 +162,17 @@ fn chunks(text: &str) -> Vec<String> {
     chunks
 }
 
-/// The call to make: by directive, by demand, or because the text names a tool.
+/// The call that a directive commands.
+fn ordered_call(said: &str) -> Option<(String, String)> {
+    let (_, order) = said.split_once("!tool ")?;
+    let line = order.lines().next().unwrap_or("");
+    let (name, arguments) = line.split_once(' ').unwrap_or((line, ""));
+    let arguments = Some(arguments.trim()).filter(|text| !text.is_empty()).unwrap_or("{}");
+    Some((name.to_owned(), arguments.to_owned()))
+}
+
+/// The call to make: by demand, or because the text names a tool.
 fn tool_call(request: &InferenceRequest, said: &str) -> Option<(String, String)> {
-    if let Some((_, order)) = said.split_once("!tool ") {
-        let line = order.lines().next().unwrap_or("");
-        let (name, arguments) = line.split_once(' ').unwrap_or((line, ""));
-        let arguments = Some(arguments.trim()).filter(|text| !text.is_empty()).unwrap_or("{}");
-        return Some((name.to_owned(), arguments.to_owned()));
-    }
     let tools: Vec<Value> = serde_json::from_str(request.tools.as_ref()?.get()).ok()?;
     let choice: Value = request
         .tool_choice
@@ -205,8 +215,23 @@ mod tests {
     use super::*;
 
     fn script(json: &str, max_tokens: u32) -> Script {
+        script_with(Commands::Obeyed, json, max_tokens)
+    }
+
+    fn script_with(commands: Commands, json: &str, max_tokens: u32) -> Script {
         let request: InferenceRequest = serde_json::from_str(json).expect("a request");
-        write(Call { upstream_model: "echo", request: &request, max_tokens }, Duration::from_millis(20))
+        let scripted = Scripted { pace: Duration::from_millis(20), commands };
+        write(Call { upstream_model: "echo", request: &request, max_tokens }, scripted)
+    }
+
+    #[test]
+    fn outside_development_commands_are_text() {
+        let json = r#"{"prompt":"!fail 500 !pace 0 !tokens 3 !no-usage !cut 1 !tool rm {}"}"#;
+        let script = script_with(Commands::Ignored, json, 100);
+        assert_eq!((script.fails_with, script.breaks, script.tool), (None, None, None));
+        assert_eq!(script.pace, Duration::from_millis(20));
+        assert!(script.usage.is_some() && script.chunks.concat().contains("!fail 500"));
+        assert_eq!(super::tests::script(json, 100).fails_with, Some(500));
     }
 
     #[test]
