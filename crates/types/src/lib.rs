@@ -17,6 +17,7 @@ pub mod pool;
 pub mod s2s;
 pub mod sse;
 pub mod wallet;
+pub mod wallet_id;
 
 pub use clock::Clock;
 pub use ids::{AccountId, CommunityId, KeyId, LotId, OwnerId, ReservationId};
@@ -25,3 +26,4 @@ pub use money::{MicroUsd, PricePerMillion};
 pub use palette::Palette;
 pub use pool::{Pool, Tier};
 pub use wallet::{NotAWallet, Wallet};
+pub use wallet_id::{Proof, WalletId};

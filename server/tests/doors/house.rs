@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
+use chain::Contracts;
 use domain::Ctx;
 use identity::{
     ApiKey, Handoffs, KeyKind, KeyLimits, KeyRequest, KeyRing, Limits, Nonces, Peppers, Scopes, Secret,
@@ -17,7 +18,7 @@ use pay::notice::IpnSecret;
 use pay::nowpayments::Client;
 use pay::simulator::{self, Running, Simulator};
 use server::routes::{AppState, Burner, Check, OperatorToken, SignIn, SignUp, Sockets, Timings, router};
-use server::serve::{AgentView, Contracts};
+use server::serve::AgentView;
 use testing::postgres::TestDatabase;
 use time::OffsetDateTime;
 use tokio::net::{TcpListener, TcpSocket};
@@ -83,7 +84,7 @@ impl House {
     async fn build(
         timings: Timings,
         burner: Burner,
-        contracts: Option<Arc<dyn identity::siwe::ContractWallets>>,
+        contracts: Option<Arc<Contracts>>,
         clock: Clock,
     ) -> Self {
         let database = TestDatabase::new().await;

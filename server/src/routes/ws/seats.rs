@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use identity::sessions::SessionId;
 use time::{Duration, OffsetDateTime};
-use types::Wallet;
+use types::WalletId;
 
 /// Sockets of one address (SPEC §8): a household, or an office's three people.
 const PER_ADDRESS: usize = 10;
@@ -38,7 +38,7 @@ struct Inner {
 struct Taken {
     in_all: usize,
     by_address: HashMap<IpAddr, usize>,
-    by_wallet: HashMap<Wallet, usize>,
+    by_wallet: HashMap<WalletId, usize>,
 }
 
 /// Why there is no seat.
@@ -127,12 +127,12 @@ fn uncount<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
 pub(crate) struct Seat {
     seats: Seats,
     address: IpAddr,
-    wallet: Option<Wallet>,
+    wallet: Option<WalletId>,
 }
 
 impl Seat {
     /// The connection is this wallet's from here on.
-    pub(crate) fn belong_to(&mut self, wallet: Wallet) -> Result<(), Full> {
+    pub(crate) fn belong_to(&mut self, wallet: WalletId) -> Result<(), Full> {
         if self.wallet == Some(wallet) {
             return Ok(());
         }
@@ -159,6 +159,8 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
+
+    use types::Wallet;
 
     use super::*;
 
@@ -196,7 +198,7 @@ mod tests {
     #[test]
     fn a_wallet_has_three_seats_wherever_it_sits() {
         let seats = Seats::default();
-        let (one, other) = (Wallet([1; 20]), Wallet([2; 20]));
+        let (one, other) = (WalletId::by_key(Wallet([1; 20])), WalletId::by_contract(Wallet([1; 20]), 1));
         let mut taken: Vec<Seat> = (0..=PER_WALLET)
             .map(|host| seats.sit(address(&format!("192.0.2.{host}"))).expect("free"))
             .collect();
