@@ -3,7 +3,7 @@
 //! Ending a session is a form, so that a lost phone can be signed out from a library's computer without a script.
 
 use leptos::prelude::*;
-use types::{MicroUsd, Wallet};
+use types::{MicroUsd, WalletId};
 
 use crate::parts::{Precision, as_of, copy_button, people, sign_in, time, zone};
 use crate::shell::{self, Head, Visit};
@@ -12,7 +12,7 @@ use crate::shell::{self, Head, Visit};
 #[derive(Clone, Debug)]
 pub struct Account {
     /// Whose.
-    pub wallet: Wallet,
+    pub wallet: WalletId,
     /// Its accounts, the oldest first.
     pub balances: Vec<BalanceRow>,
     /// When the figures were read, RFC 3339 in UTC.
@@ -307,7 +307,7 @@ mod tests {
     fn empty() -> Account {
         let read_at = "2026-01-31T14:05:00Z".to_owned();
         Account {
-            wallet: Wallet([7; 20]),
+            wallet: WalletId::by_key(types::Wallet([7; 20])),
             balances: Vec::new(),
             read_at,
             agents: Agents::ToMeet(Vec::new()),

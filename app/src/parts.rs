@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use leptos::prelude::*;
-use types::Wallet;
+use types::WalletId;
 
 /// A block of code. It scrolls in itself, so the keyboard must be able to reach it.
 pub(crate) fn code(caption: &str, text: &str) -> impl IntoView + use<> {
@@ -97,11 +97,15 @@ pub(crate) fn key_field(label: &'static str) -> impl IntoView + use<> {
     }
 }
 
-/// An address as people compare it: its beginning and its end.
+/// An address as people compare it: its beginning and its end; of a contract, with its chain.
 #[must_use]
-pub fn short(wallet: Wallet) -> String {
-    let text = wallet.to_string();
-    format!("{}…{}", &text[..6], &text[text.len() - 4..])
+pub fn short(wallet: WalletId) -> String {
+    let text = wallet.address.to_string();
+    let short = format!("{}…{}", &text[..6], &text[text.len() - 4..]);
+    match wallet.chain_id() {
+        None => short,
+        Some(chain_id) => format!("{short} on chain {chain_id}"),
+    }
 }
 
 /// The address of the sign-in page that leads back to `path`.
@@ -150,7 +154,9 @@ mod tests {
     #[test]
     fn a_path_in_a_query_stays_one_value() {
         assert_eq!(sign_in("/a b?c=d&é#/"), "/signin?return=%2Fa%20b%3Fc%3Dd%26%C3%A9%23%2F");
-        assert_eq!(short(Wallet([0; 20])), "0x0000…0000");
+        let nobody = types::Wallet([0; 20]);
+        assert_eq!(short(WalletId::by_key(nobody)), "0x0000…0000");
+        assert_eq!(short(WalletId::by_contract(nobody, 8_453)), "0x0000…0000 on chain 8453");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use leptos::tachys::html::attribute::custom::custom_attribute;
-use types::Wallet;
+use types::WalletId;
 
 use crate::assets::{self, Asset};
 use crate::parts;
@@ -67,7 +67,7 @@ pub struct Visit {
     /// This server's version.
     pub version: &'static str,
     /// The wallet that is signed in, if any.
-    pub wallet: Option<Wallet>,
+    pub wallet: Option<WalletId>,
 }
 
 /// What a page says about itself.

@@ -4,7 +4,7 @@
 //! marked for it. Without JavaScript, without https or without the module the page says so plainly instead.
 
 use leptos::prelude::*;
-use types::Wallet;
+use types::WalletId;
 
 use crate::assets;
 use crate::parts::short;
@@ -132,7 +132,7 @@ fn decline() -> impl IntoView {
 }
 
 /// For somebody who is signed in already: the way on, which needs no script.
-fn go_on(wallet: Wallet, path: String) -> impl IntoView {
+fn go_on(wallet: WalletId, path: String) -> impl IntoView {
     view! {
         <p class="note good">"You are signed in as "<code>{short(wallet)}</code>". Another wallet takes its place as soon as it signs."</p>
         <p class="actions"><a class="button" href=path>"Go on as "{short(wallet)}</a></p>
@@ -151,7 +151,7 @@ fn wallets(visit: &Visit, purpose: &Purpose, burner: Burner) -> impl IntoView + 
         Purpose::GoOn(path) => ("page", Some(path.clone()), None, None),
         // In a window that is signed in already, one press is enough: the module offers to go on with that wallet.
         Purpose::Chat(asker) => {
-            ("popup", None, asker.challenge.clone(), visit.wallet.map(|wallet| wallet.to_string()))
+            ("popup", None, asker.challenge.clone(), visit.wallet.map(|wallet| wallet.address.to_string()))
         }
         Purpose::Stranger => ("popup", None, None, None),
     };
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn whoever_is_signed_in_can_go_on_without_a_script() {
-        let wallet = Some(Wallet([7; 20]));
+        let wallet = Some(WalletId::by_key(types::Wallet([7; 20])));
         let page =
             page(&Visit { wallet, ..visit("/signin") }, &Purpose::GoOn("/docs".into()), None, Burner::Absent);
         assert!(page.contains("<a href=\"/docs\" class=\"button\">"));

@@ -120,7 +120,7 @@ pub struct SignIn {
     /// Codes that carry a session into a frame.
     pub handoffs: identity::Handoffs,
     /// Wallets that are contracts; `None`: no chain can be asked, and only keys sign.
-    pub contracts: Option<Arc<dyn identity::siwe::ContractWallets>>,
+    pub contracts: Option<Arc<chain::Contracts>>,
     /// The chains that a message may name; the first is for a wallet that is on none of them.
     pub chains: Vec<u64>,
 }

@@ -6,7 +6,6 @@
 
 mod agents;
 mod commands;
-mod contracts;
 mod database;
 mod descriptors;
 mod engine;
@@ -35,7 +34,6 @@ pub use commands::{
     Right, Word, admin_key, admins, approvals, decide_request, flags, grant, migrate, seed, set_admin,
     set_flag,
 };
-pub use contracts::Contracts;
 pub use database::MIGRATOR;
 pub(crate) use database::role;
 pub use proof::{check_books, export_audit, resolve_violation, violations};

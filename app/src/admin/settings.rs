@@ -113,7 +113,7 @@ fn of_admins(path: &str, admins: Vec<AdminRow>, (value, error): Given) -> impl I
             {table("Administrators", "Earliest first".to_owned(), &columns, rows)}
             <form class="sheet" method="post" action=action>
                 <input r#type="hidden" name="do" value="add-admin"/>
-                {field("wallet", "A further administrator", value, "A wallet\u{2019}s address: 0x and 40 digits.", error, Must::Must)}
+                {field("wallet", "A further administrator", value, "A wallet\u{2019}s address: 0x and 40 digits. A wallet that is a contract stands with its chain: eip155:8453:0x\u{2026}", error, Must::Must)}
                 {reason_field("admin-reason", String::new(), None)}
                 <button class="button plain">"Add the wallet"</button>
             </form>

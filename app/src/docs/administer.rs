@@ -51,7 +51,7 @@ pub fn administer(visit: &Visit) -> String {
 fn who() -> impl IntoView {
     view! {
         <h2 id="who">"Who administers"</h2>
-        <p>"Administrators are wallets. A developer who signs up with a wallet looks after the community that the sign-up made; further wallets are added under Settings, asked for twice and with a reason, as a "<a href="#repairs">"repair of money"</a>" is. Sign in, and "<a href="/admin">"your communities"</a>" lists those that are yours. Somebody else\u{2019}s is simply not there. The last administrator cannot be taken away; where one of two has lost their wallet, the operator says "<code>"freeside admins remove"</code>"."</p>
+        <p>"Administrators are wallets. A developer who signs up with a wallet looks after the community that the sign-up made; further wallets are added under Settings, asked for twice and with a reason, as a "<a href="#repairs">"repair of money"</a>" is. Sign in, and "<a href="/admin">"your communities"</a>" lists those that are yours. Somebody else\u{2019}s is simply not there. The last administrator cannot be taken away; where one of two has lost their wallet, the operator says "<code>"freeside admins remove"</code>". A wallet that is a contract is one on its own chain alone: add it with the chain, "<code>"eip155:8453:0x\u{2026}"</code>", as its account page shows it."</p>
         <p>"Everything that an administrator changes stands in the record: when, who, what, and the reason that they gave. The record only grows."</p>
     }
 }
@@ -73,8 +73,8 @@ fn deeds() -> impl IntoView {
     view! {
         <h2 id="repairs">"Payments and repairs"</h2>
         <p>"Payments credit themselves when the processor\u{2019}s notice comes, and are asked about when it does not. A payment hangs when its money was seen half an hour ago and nothing was credited. Reconciling it asks the processor and applies the answer as its notice would be: what is credited follows from the order, and a second time changes nothing."</p>
-        <p>"What no rule can decide waits under Reviews: an order that was paid twice can be credited or dismissed, anything else dismissed once it is dealt with."</p>
-        <p>"A repair of money is asked for twice, with a reason. It wants a signature of the last five minutes, so sign in again first if yours is older. Where a community has two administrators or more, one asks and another approves within a day; neither can do both."</p>
+        <p>"What no rule can decide waits under Reviews: an order that was paid twice can be credited or dismissed, anything else dismissed once it is dealt with. Credits that no payment processor confirmed are the operator\u{2019}s alone: an administrator asks for them, and the operator of the server approves or declines. So it is with every item about an order that you bought yourself. The page shows what waits and what was decided; "<code>"GET /api/v1/admin/approvals"</code>" has the same."</p>
+        <p>"A repair of money is asked for twice, with a reason. A key with the scope "<code>"admin"</code>" may ask; only a wallet confirms. It wants a signature of the last five minutes, so sign in again first if yours is older. Where a community has two administrators or more, one asks and another approves within a day; neither can do both."</p>
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use identity::{ApiKey, ApiKeyRow, KeyError, KeyKind, KeyLimits, KeyRequest, NewKey, Scope, Scopes};
 use ledger::{AccountKey, Source};
 use time::{Duration, OffsetDateTime};
-use types::{AccountId, CommunityId, Wallet, network_of};
+use types::{AccountId, CommunityId, WalletId, network_of};
 
 use crate::Ctx;
 use crate::admin::{self, Deed};
@@ -67,7 +67,7 @@ pub async fn register(
     ctx: &Ctx,
     name: &str,
     address: IpAddr,
-    wallet: Option<Wallet>,
+    wallet: Option<WalletId>,
 ) -> Result<Registered, RegisterError> {
     if !ctx.flags.is_on(Flag::ApiKeys) {
         return Err(RegisterError::Off);
@@ -121,10 +121,10 @@ pub async fn register(
 }
 
 /// Ties a developer to a wallet; one wallet is one developer.
-async fn own(tx: &mut sqlx::PgConnection, developer_id: i64, wallet: Wallet) -> Result<(), RegisterError> {
+async fn own(tx: &mut sqlx::PgConnection, developer_id: i64, wallet: WalletId) -> Result<(), RegisterError> {
     let done = sqlx::query("update developer set wallet = $2 where id = $1")
         .bind(developer_id)
-        .bind(wallet.0)
+        .bind(wallet.to_bytes())
         .execute(tx)
         .await;
     match done {
@@ -184,10 +184,10 @@ impl From<&ApiKey> for Standing {
 }
 
 /// What a developer's wallet may do: what the best key of its account could. `None`: it has not signed up.
-pub async fn standing_of(ctx: &Ctx, wallet: Wallet) -> anyhow::Result<Option<Standing>> {
+pub async fn standing_of(ctx: &Ctx, wallet: WalletId) -> anyhow::Result<Option<Standing>> {
     let found: Option<(i64, i64)> =
         sqlx::query_as("select community_id, account_id from developer where wallet = $1")
-            .bind(wallet.0)
+            .bind(wallet.to_bytes())
             .fetch_optional(&ctx.db)
             .await?;
     let Some((community, account)) = found else { return Ok(None) };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use identity::ApiKey;
 use time::OffsetDateTime;
-use types::{CommunityId, Wallet};
+use types::{CommunityId, WalletId};
 use uuid::Uuid;
 
 use crate::Ctx;
@@ -26,7 +26,7 @@ pub enum Administrator {
     /// A wallet that is signed in and stands among the community's administrators: that community, for this request.
     OfWallet {
         /// Who.
-        wallet: Wallet,
+        wallet: WalletId,
         /// The one community that was looked up.
         community: CommunityId,
         /// When the wallet signed: a repair of money wants a fresh signature.

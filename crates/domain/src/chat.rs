@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{oneshot, watch};
-use types::{ReservationId, Wallet};
+use types::{ReservationId, WalletId};
 use uuid::Uuid;
 
 use crate::Ctx;
@@ -55,14 +55,14 @@ pub struct Running {
 #[derive(Debug, Default)]
 struct Turns {
     by_id: HashMap<Uuid, Here>,
-    by_request: HashMap<(Wallet, Uuid), Uuid>,
-    of_wallet: HashMap<Wallet, usize>,
+    by_request: HashMap<(WalletId, Uuid), Uuid>,
+    of_wallet: HashMap<WalletId, usize>,
     is_draining: bool,
 }
 
 #[derive(Debug)]
 struct Here {
-    key: (Wallet, Uuid),
+    key: (WalletId, Uuid),
     log: Arc<Log>,
 }
 
@@ -100,13 +100,13 @@ impl Running {
         }
     }
 
-    fn find(&self, wallet: Wallet, request_id: Uuid) -> Option<Arc<Log>> {
+    fn find(&self, wallet: WalletId, request_id: Uuid) -> Option<Arc<Log>> {
         let turns = self.lock();
         let id = turns.by_request.get(&(wallet, request_id))?;
         turns.by_id.get(id).map(|here| Arc::clone(&here.log))
     }
 
-    fn take(&self, id: ReservationId, key: (Wallet, Uuid), log: &Arc<Log>) -> Result<Place, NotTaken> {
+    fn take(&self, id: ReservationId, key: (WalletId, Uuid), log: &Arc<Log>) -> Result<Place, NotTaken> {
         let mut turns = self.lock();
         if turns.is_draining {
             return Err(NotTaken::Draining);
@@ -194,7 +194,7 @@ fn known(
     agent: &Agent,
     question: &Question,
     row: store::Row,
-    wallet: Wallet,
+    wallet: WalletId,
 ) -> Result<Watching, NotTaken> {
     if !row.is(agent.id, question) {
         return Err(NotTaken::Reused);
@@ -202,7 +202,7 @@ fn known(
     Ok(watch_known(ctx, row, wallet, question.request_id, 0))
 }
 
-fn watch_known(ctx: &Arc<Ctx>, row: store::Row, wallet: Wallet, request_id: Uuid, after: u32) -> Watching {
+fn watch_known(ctx: &Arc<Ctx>, row: store::Row, wallet: WalletId, request_id: Uuid, after: u32) -> Watching {
     match ctx.chat.find(wallet, request_id) {
         Some(log) => Watching::here(log, request_id, after),
         None => Watching::stored(Arc::clone(ctx), row, request_id, after),
@@ -212,7 +212,7 @@ fn watch_known(ctx: &Arc<Ctx>, row: store::Row, wallet: Wallet, request_id: Uuid
 /// Watches an answer from the frame after `after` on. `None`: this wallet asked nothing under that id.
 pub async fn resume(
     ctx: &Arc<Ctx>,
-    wallet: Wallet,
+    wallet: WalletId,
     request_id: Uuid,
     after: u32,
 ) -> Result<Option<Watching>, sqlx::Error> {
@@ -224,7 +224,7 @@ pub async fn resume(
 }
 
 /// Stops an answer, wherever it runs: what was delivered is charged. `false`: there is none of that id that runs.
-pub async fn cancel(ctx: &Ctx, wallet: Wallet, request_id: Uuid) -> Result<bool, sqlx::Error> {
+pub async fn cancel(ctx: &Ctx, wallet: WalletId, request_id: Uuid) -> Result<bool, sqlx::Error> {
     if let Some(log) = ctx.chat.find(wallet, request_id) {
         log.stop(CANCELLED);
         return Ok(true);

@@ -5,7 +5,7 @@
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
-use types::{Clock, CommunityId, Wallet};
+use types::{Clock, CommunityId, WalletId};
 
 use crate::Ctx;
 use crate::admin::{self, Deed};
@@ -33,7 +33,7 @@ pub struct Community {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     /// Whose.
-    pub wallet: Wallet,
+    pub wallet: WalletId,
     /// By whom: another admin's wallet, or a word such as `configuration`.
     pub added_by: String,
     /// Since when.
@@ -65,7 +65,7 @@ fn community((id, slug, name): (i64, String, String)) -> Community {
 }
 
 /// Whether a wallet administers a community.
-pub async fn is_admin(ctx: &Ctx, community: CommunityId, wallet: Wallet) -> Result<bool, sqlx::Error> {
+pub async fn is_admin(ctx: &Ctx, community: CommunityId, wallet: WalletId) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("select exists (select from community_admin where community_id = $1 and wallet = $2)")
         .bind(community.0)
         .bind(wallet.to_string())
@@ -74,7 +74,7 @@ pub async fn is_admin(ctx: &Ctx, community: CommunityId, wallet: Wallet) -> Resu
 }
 
 /// The communities that a wallet administers, by name.
-pub async fn administered_by(ctx: &Ctx, wallet: Wallet) -> Result<Vec<Community>, sqlx::Error> {
+pub async fn administered_by(ctx: &Ctx, wallet: WalletId) -> Result<Vec<Community>, sqlx::Error> {
     let rows: Vec<(i64, String, String)> = sqlx::query_as(
         "select community.id, community.slug, community.name from community_admin
          join community on community.id = community_admin.community_id
@@ -106,7 +106,7 @@ pub async fn add_admin(
     connection: &mut PgConnection,
     clock: &Clock,
     community: CommunityId,
-    wallet: Wallet,
+    wallet: WalletId,
     by: Deputy<'_>,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
@@ -127,7 +127,7 @@ pub async fn remove_admin(
     connection: &mut PgConnection,
     clock: &Clock,
     community: CommunityId,
-    wallet: Wallet,
+    wallet: WalletId,
     by: Deputy<'_>,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query("delete from community_admin where community_id = $1 and wallet = $2")
@@ -156,7 +156,7 @@ pub enum RightFault {
 pub async fn give(
     ctx: &Ctx,
     community: CommunityId,
-    wallet: Wallet,
+    wallet: WalletId,
     by: Deputy<'_>,
 ) -> Result<bool, RightFault> {
     let mut tx = ctx.db.begin().await?;
@@ -173,7 +173,7 @@ pub async fn give(
 pub async fn take(
     ctx: &Ctx,
     community: CommunityId,
-    wallet: Wallet,
+    wallet: WalletId,
     by: Deputy<'_>,
 ) -> Result<bool, RightFault> {
     let mut tx = ctx.db.begin().await?;
@@ -215,7 +215,7 @@ async fn write_down(
     connection: &mut PgConnection,
     clock: &Clock,
     community: CommunityId,
-    wallet: Wallet,
+    wallet: WalletId,
     (what, by): (&str, Deputy<'_>),
     rows: u64,
 ) -> Result<bool, sqlx::Error> {

@@ -6,7 +6,8 @@
 
 use sqlx::PgConnection;
 use sqlx::types::Json;
-use types::{CommunityId, Wallet};
+use time::{Duration, OffsetDateTime};
+use types::{CommunityId, WalletId};
 
 use crate::Ctx;
 use crate::community::{self, Deputy};
@@ -17,6 +18,8 @@ pub const SLUG: &str = "demo";
 pub const HIGH_WALLET: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
 /// The second one's: tier 2.
 pub const LOW_WALLET: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+/// The demo's tiers stand for a chain that nobody reads; each start gives them anew.
+const HELD_FOR: Duration = Duration::days(30);
 /// Half a dollar: some hundred answers of the cheap pool.
 const WELCOME_MICRO: i64 = 500_000;
 /// The chain id that local test chains have.
@@ -113,7 +116,8 @@ pub async fn ensure(ctx: &Ctx) -> Result<CommunityId, sqlx::Error> {
         make_agent(ctx, &mut tx, (id, collection), index + 1, character).await?;
     }
     for (wallet, tier) in [(HIGH_WALLET, 8), (LOW_WALLET, 2)] {
-        hold(&mut tx, community, wallet_of(wallet), tier).await?;
+        let until = ctx.clock.now() + HELD_FOR;
+        hold(&mut tx, community, wallet_of(wallet), (tier, until)).await?;
     }
     let by = Deputy { who: "demo", reason: "the demo community has an administrator to try" };
     community::add_admin(&mut tx, &ctx.clock, community, wallet_of(HIGH_WALLET), by).await?;
@@ -121,7 +125,7 @@ pub async fn ensure(ctx: &Ctx) -> Result<CommunityId, sqlx::Error> {
     Ok(community)
 }
 
-fn wallet_of(text: &str) -> Wallet {
+fn wallet_of(text: &str) -> WalletId {
     text.parse().expect("the demo's wallets are written with the right checksum")
 }
 
@@ -188,16 +192,18 @@ async fn make_agent(
 async fn hold(
     connection: &mut PgConnection,
     community: CommunityId,
-    wallet: Wallet,
-    tier: i16,
+    wallet: WalletId,
+    (tier, until): (i16, OffsetDateTime),
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "insert into holding (community_id, wallet, tier) values ($1, $2, $3)
-         on conflict on constraint holding_pk do nothing",
+        "insert into holding (community_id, wallet, tier, given_until) values ($1, $2, $3, $4)
+         on conflict on constraint holding_pk do update set given_until = excluded.given_until
+           where holding.verified_at is null",
     )
     .bind(community.0)
     .bind(wallet.to_string())
     .bind(tier)
+    .bind(until)
     .execute(connection)
     .await?;
     Ok(())

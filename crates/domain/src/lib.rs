@@ -24,6 +24,7 @@ pub mod price;
 pub mod purse;
 pub mod reports;
 pub mod sandbox;
+pub mod sign_in;
 pub mod turn;
 pub mod wallet;
 

@@ -5,8 +5,8 @@
 
 use ledger::{AccountKey, PostError};
 use sqlx::PgConnection;
-use time::{Duration, OffsetDateTime};
-use types::{AccountId, CommunityId, Tier, Wallet};
+use time::Duration;
+use types::{AccountId, CommunityId, Tier, WalletId};
 
 use crate::Ctx;
 
@@ -19,7 +19,7 @@ const WELCOME: &str = "welcome";
 
 /// The account that pays for a wallet in a community; opened at the first need. An error, too, when there is no such
 /// community: whoever asks has read it from an agent.
-pub async fn account(ctx: &Ctx, community: CommunityId, wallet: Wallet) -> anyhow::Result<AccountKey> {
+pub async fn account(ctx: &Ctx, community: CommunityId, wallet: WalletId) -> anyhow::Result<AccountKey> {
     if let Some(key) = known_account(ctx, community, wallet).await? {
         return Ok(key);
     }
@@ -51,7 +51,7 @@ pub async fn account(ctx: &Ctx, community: CommunityId, wallet: Wallet) -> anyho
 pub async fn known_account(
     ctx: &Ctx,
     community: CommunityId,
-    wallet: Wallet,
+    wallet: WalletId,
 ) -> Result<Option<AccountKey>, sqlx::Error> {
     let account: Option<i64> =
         sqlx::query_scalar("select account_id from member where community_id = $1 and wallet = $2")
@@ -63,7 +63,7 @@ pub async fn known_account(
 }
 
 /// Every account that a wallet has, in the order in which they were opened.
-pub async fn accounts_of(ctx: &Ctx, wallet: Wallet) -> Result<Vec<AccountKey>, sqlx::Error> {
+pub async fn accounts_of(ctx: &Ctx, wallet: WalletId) -> Result<Vec<AccountKey>, sqlx::Error> {
     let rows: Vec<(i64, i64)> = sqlx::query_as(
         "select community_id, account_id from member where wallet = $1 order by joined_at, community_id",
     )
@@ -75,20 +75,21 @@ pub async fn accounts_of(ctx: &Ctx, wallet: Wallet) -> Result<Vec<AccountKey>, s
     Ok(rows.into_iter().map(key).collect())
 }
 
-/// The tier of a wallet in a community; the lowest for one that holds nothing, and for one whose holdings were not looked
-/// at for two days.
-pub async fn tier(ctx: &Ctx, community: CommunityId, wallet: Wallet) -> Result<Tier, sqlx::Error> {
-    let row: Option<(i16, Option<OffsetDateTime>)> =
-        sqlx::query_as("select tier, verified_at from holding where community_id = $1 and wallet = $2")
-            .bind(community.0)
-            .bind(wallet.to_string())
-            .fetch_optional(&ctx.db)
-            .await?;
-    let oldest = ctx.clock.now() - BELIEVED_FOR;
-    let tier = row
-        .filter(|(_, verified_at)| verified_at.is_none_or(|at| at > oldest))
-        .and_then(|(tier, _)| Tier::new(u8::try_from(tier).ok()?));
-    Ok(tier.unwrap_or(Tier::LOWEST))
+/// The tier of a wallet in a community; the lowest for one that holds nothing, for one whose holdings no chain has confirmed
+/// within two days, and for one whose tier was given by hand until a day that is over. A contract's holdings are its own:
+/// what the same address holds by key, or on another chain, is somebody else's.
+pub async fn tier(ctx: &Ctx, community: CommunityId, wallet: WalletId) -> Result<Tier, sqlx::Error> {
+    let now = ctx.clock.now();
+    let tier = sqlx::query_scalar!(
+        "select tier from holding where community_id = $1 and wallet = $2 and (verified_at > $3 or given_until > $4)",
+        community.0,
+        wallet.to_string(),
+        now - BELIEVED_FOR,
+        now
+    )
+    .fetch_optional(&ctx.db)
+    .await?;
+    Ok(tier.and_then(|tier| Tier::new(u8::try_from(tier).ok()?)).unwrap_or(Tier::LOWEST))
 }
 
 /// Gives a new member what its community gives. While minting is stopped there is nothing, and membership goes on.

@@ -6,7 +6,7 @@
 //! themselves.
 
 use ledger::AccountKey;
-use types::{AccountId, CommunityId, MicroUsd, Wallet};
+use types::{AccountId, CommunityId, MicroUsd, WalletId};
 
 use crate::order::Payer;
 use crate::{Ctx, member};
@@ -50,7 +50,7 @@ struct Row {
 
 /// What the wallet can buy for: the developer's account first, then its communities; the deployment's default community
 /// and the one that `wanted` names are offered to whoever is no member of them.
-pub async fn of_wallet(ctx: &Ctx, wallet: Wallet, wanted: Option<&str>) -> anyhow::Result<Vec<Purse>> {
+pub async fn of_wallet(ctx: &Ctx, wallet: WalletId, wanted: Option<&str>) -> anyhow::Result<Vec<Purse>> {
     // A community without a collection is a developer's own: nobody else joins it.
     let rows: Vec<Row> = sqlx::query_as(
         "select community.id, slug, community.name, account_id, true as is_developer from developer
@@ -65,7 +65,7 @@ pub async fn of_wallet(ctx: &Ctx, wallet: Wallet, wanted: Option<&str>) -> anyho
              and not exists (select from member where community_id = community.id and wallet = $2)
          order by is_developer desc, name, id limit $4",
     )
-    .bind(wallet.0)
+    .bind(wallet.to_bytes())
     .bind(wallet.to_string())
     .bind(wanted)
     .bind(PURSES_AT_MOST)
@@ -94,7 +94,7 @@ pub async fn of_wallet(ctx: &Ctx, wallet: Wallet, wanted: Option<&str>) -> anyho
 }
 
 /// Who pays out of a purse; a wallet that is no member yet becomes one. `None`: the wallet has no purse of that name.
-pub async fn payer(ctx: &Ctx, wallet: Wallet, slug: &str) -> anyhow::Result<Option<Payer>> {
+pub async fn payer(ctx: &Ctx, wallet: WalletId, slug: &str) -> anyhow::Result<Option<Payer>> {
     let purses = of_wallet(ctx, wallet, Some(slug)).await?;
     let Some(purse) = purses.into_iter().find(|purse| purse.slug == slug) else { return Ok(None) };
     let community = purse.community;

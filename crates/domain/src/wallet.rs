@@ -6,7 +6,7 @@
 use ledger::AccountKey;
 use ledger::report::Balance;
 use time::OffsetDateTime;
-use types::{CommunityId, Tier, Wallet};
+use types::{CommunityId, Tier, WalletId};
 
 use crate::community::Community;
 use crate::order::{self, OrderView, Payer};
@@ -46,7 +46,7 @@ pub struct Conversation {
 }
 
 /// The wallet's accounts with their sums, the oldest first.
-pub async fn memberships(ctx: &Ctx, wallet: Wallet) -> Result<Vec<Membership>, sqlx::Error> {
+pub async fn memberships(ctx: &Ctx, wallet: WalletId) -> Result<Vec<Membership>, sqlx::Error> {
     let rows: Vec<(i64, String, String, i64)> = sqlx::query_as(
         "select community.id, community.slug, community.name, member.account_id
          from member join community on community.id = member.community_id
@@ -71,14 +71,14 @@ pub async fn memberships(ctx: &Ctx, wallet: Wallet) -> Result<Vec<Membership>, s
 }
 
 /// The account of the wallet as a developer, with its sums; `None`: it has not signed up.
-pub async fn developer(ctx: &Ctx, wallet: Wallet) -> anyhow::Result<Option<Balance>> {
+pub async fn developer(ctx: &Ctx, wallet: WalletId) -> anyhow::Result<Option<Balance>> {
     let Some(standing) = accounts::standing_of(ctx, wallet).await? else { return Ok(None) };
     let mut connection = ctx.db.acquire().await?;
     Ok(ledger::report::balance(&mut connection, standing.account).await?)
 }
 
 /// The agents that the wallet talked to, the latest first.
-pub async fn conversations(ctx: &Ctx, wallet: Wallet) -> Result<Vec<Conversation>, sqlx::Error> {
+pub async fn conversations(ctx: &Ctx, wallet: WalletId) -> Result<Vec<Conversation>, sqlx::Error> {
     sqlx::query_as(
         "select collection.slug, agent.token_id, agent.name, collection.name as collection, said.last_at
          from (select agent_id, max(asked_at) as last_at from chat_turn where wallet = $1
@@ -105,7 +105,7 @@ pub async fn to_meet(ctx: &Ctx) -> Result<Vec<Conversation>, sqlx::Error> {
 }
 
 /// What the wallet's accounts ordered, the newest first. Asks no payment processor.
-pub async fn orders(ctx: &Ctx, wallet: Wallet) -> anyhow::Result<Vec<OrderView>> {
+pub async fn orders(ctx: &Ctx, wallet: WalletId) -> anyhow::Result<Vec<OrderView>> {
     let mut keys = member::accounts_of(ctx, wallet).await?;
     keys.extend(accounts::standing_of(ctx, wallet).await?.map(|standing| standing.account));
     let mut orders = Vec::new();

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use ring::rand::SystemRandom;
 use sqlx::PgPool;
 use time::{Duration, OffsetDateTime};
-use types::{Clock, Wallet};
+use types::{Clock, WalletId};
 use uuid::Uuid;
 
 use crate::changes::{self, Tail};
@@ -55,8 +55,8 @@ impl std::fmt::Display for SessionId {
 pub struct Session {
     /// The row.
     pub id: SessionId,
-    /// Who signed.
-    pub wallet: Wallet,
+    /// Who signed, and how that was proved.
+    pub wallet: WalletId,
     /// The only origin that may use it.
     pub origin: String,
     /// When its wallet signed in, which a hand-off does not change.
@@ -181,7 +181,7 @@ impl Sessions {
 
     /// Opens a session for a wallet that has proved itself. `label` is what its owner will know the device by; it is
     /// cut and cleaned here. The wallet's oldest session ends when there are [`MAX_ACTIVE_SESSIONS`].
-    pub async fn open(&self, wallet: Wallet, origin: &str, label: &str) -> Result<NewSession, sqlx::Error> {
+    pub async fn open(&self, wallet: WalletId, origin: &str, label: &str) -> Result<NewSession, sqlx::Error> {
         let now = self.0.clock.now();
         let mut tx = self.0.db.begin().await?;
         store::lock_wallet(&mut tx, wallet).await?;
@@ -264,13 +264,13 @@ impl Sessions {
     }
 
     /// The wallet's living sessions, newest first.
-    pub async fn list(&self, wallet: Wallet) -> Result<Vec<SessionRow>, sqlx::Error> {
+    pub async fn list(&self, wallet: WalletId) -> Result<Vec<SessionRow>, sqlx::Error> {
         store::list(&self.0.db, wallet, self.0.clock.now()).await
     }
 
     /// Ends a session of this wallet: at once here, with their next look in other processes. `false`: the wallet has no
     /// such session. Ending twice is a quiet success.
-    pub async fn revoke(&self, wallet: Wallet, id: SessionId) -> Result<bool, sqlx::Error> {
+    pub async fn revoke(&self, wallet: WalletId, id: SessionId) -> Result<bool, sqlx::Error> {
         let inner = &*self.0;
         let now = inner.clock.now();
         let mut tx = inner.db.begin().await?;
@@ -287,7 +287,7 @@ impl Sessions {
     }
 
     /// Ends every session of this wallet.
-    pub async fn revoke_all(&self, wallet: Wallet) -> Result<(), sqlx::Error> {
+    pub async fn revoke_all(&self, wallet: WalletId) -> Result<(), sqlx::Error> {
         let inner = &*self.0;
         let now = inner.clock.now();
         let mut tx = inner.db.begin().await?;

@@ -4,18 +4,15 @@
 //! through lines that the wallet showed and nobody checked; ours has one text for each message and one message for each
 //! text. What the message says is then compared with the server's own values, one by one, each with its own fault.
 //!
-//! Deliberately absent: whether the nonce is ours (see [`crate::nonces`]), and delegation: resources are shown to the
+//! Deliberately absent: whether the nonce is ours (see [`crate::nonces`]), wallets that are contracts (`domain::sign_in`
+//! asks their chain), and delegation: resources are shown to the
 //! signer and mean nothing here.
 
 pub mod burner;
 mod message;
 mod signature;
 
-use std::fmt;
-use std::pin::Pin;
-
 use time::{Duration, OffsetDateTime};
-use types::Wallet;
 
 pub use message::{MAX_MESSAGE_BYTES, Message, Moment, claimed_nonce};
 pub use signature::{MAX_SIGNATURE_BYTES, SignatureFault, hash, recover, verify_signature};
@@ -102,46 +99,5 @@ impl Message {
             return Err(MessageFault::NotYet);
         }
         Ok(())
-    }
-}
-
-/// What a contract says of a signature, when it comes.
-pub type Verdict<'a> = Pin<Box<dyn Future<Output = Result<bool, anyhow::Error>> + Send + 'a>>;
-
-/// Wallets that are contracts (ERC-1271): they verify a signature themselves, on their chain. The border is here, so
-/// that this crate needs no network.
-pub trait ContractWallets: fmt::Debug + Send + Sync {
-    /// Whether this chain can be asked.
-    fn knows(&self, chain_id: u64) -> bool;
-
-    /// Whether the contract at `wallet` accepts `signature` for `hash`. An address without code accepts nothing. An error
-    /// means that nobody could be asked.
-    fn accepts<'a>(
-        &'a self,
-        chain_id: u64,
-        wallet: Wallet,
-        hash: [u8; 32],
-        signature: &'a [u8],
-    ) -> Verdict<'a>;
-}
-
-/// Whether the wallet that the message names signed `text`: by its key, or, where chains can be asked, by its contract.
-pub async fn verify(
-    text: &str,
-    message: &Message,
-    signature: &[u8],
-    contracts: Option<&dyn ContractWallets>,
-) -> Result<(), SignatureFault> {
-    let by_key = verify_signature(text, signature);
-    if by_key.as_ref().is_ok_and(|signer| *signer == message.wallet) {
-        return Ok(());
-    }
-    let Some(contracts) = contracts.filter(|contracts| contracts.knows(message.chain_id)) else {
-        return Err(by_key.err().unwrap_or(SignatureFault::OtherSigner));
-    };
-    match contracts.accepts(message.chain_id, message.wallet, hash(text), signature).await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(by_key.err().unwrap_or(SignatureFault::OtherSigner)),
-        Err(error) => Err(SignatureFault::Unasked(error)),
     }
 }

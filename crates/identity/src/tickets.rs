@@ -12,7 +12,7 @@ use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
 use sqlx::PgPool;
 use time::{Duration, OffsetDateTime};
-use types::{Clock, Wallet};
+use types::{Clock, WalletId};
 use uuid::Uuid;
 
 use crate::ShownOnce;
@@ -49,7 +49,7 @@ pub struct Redeemed {
     /// The session it was made for.
     pub session: SessionId,
     /// Its wallet.
-    pub wallet: Wallet,
+    pub wallet: WalletId,
 }
 
 /// Why there is no ticket.
@@ -84,7 +84,7 @@ impl Tickets {
         )
         .bind(hash(&text))
         .bind(session.id.0)
-        .bind(session.wallet.0)
+        .bind(session.wallet.to_bytes())
         .bind(now + LIFE)
         .bind(UNUSED_AT_MOST)
         .execute(&mut *tx)
@@ -105,7 +105,7 @@ impl Tickets {
                 .await?;
         let now = self.0.clock.now();
         Ok(taken.filter(|(_, _, expires_at)| now < *expires_at).and_then(|(session, wallet, _)| {
-            let wallet = Wallet(wallet.try_into().ok()?);
+            let wallet = WalletId::from_bytes(&wallet)?;
             Some(Redeemed { session: SessionId(session), wallet })
         }))
     }
@@ -124,7 +124,7 @@ mod tests {
     fn session(clock: &Clock) -> Session {
         Session {
             id: SessionId(clock.uuid_v7()),
-            wallet: Wallet([7; 20]),
+            wallet: WalletId::by_key(types::Wallet([7; 20])),
             origin: "https://freeside.example".to_owned(),
             created_at: clock.now(),
             expires_at: clock.now() + Duration::hours(1),

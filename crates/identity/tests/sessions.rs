@@ -13,11 +13,11 @@ use sqlx::PgPool;
 use testing::postgres::TestDatabase;
 use time::Duration;
 use time::macros::datetime;
-use types::{Clock, Wallet};
+use types::{Clock, WalletId};
 
 const ORIGIN: &str = "https://agents.example.org";
-const ADA: Wallet = Wallet([0xad; 20]);
-const BOB: Wallet = Wallet([0xb0; 20]);
+const ADA: WalletId = WalletId::by_key(types::Wallet([0xad; 20]));
+const BOB: WalletId = WalletId::by_key(types::Wallet([0xb0; 20]));
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 fn secret(number: u8) -> Secret {
@@ -47,7 +47,7 @@ impl House {
         Sessions::new(self.database.pool.clone(), secrets, self.clock.clone())
     }
 
-    async fn open(&self, wallet: Wallet) -> NewSession {
+    async fn open(&self, wallet: WalletId) -> NewSession {
         self.sessions.open(wallet, ORIGIN, "Firefox on Linux").await.expect("a session")
     }
 
@@ -68,6 +68,33 @@ async fn closed_pool() -> PgPool {
 
 fn is_ended(answer: &Result<Arc<Session>, SessionRefusal>) -> bool {
     matches!(answer, Err(SessionRefusal::Ended))
+}
+
+/// The same address by key, and as a contract on two chains: three wallets, of which none sees another's sessions.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_contracts_sessions_are_its_own_on_each_chain() {
+    let house = House::new().await;
+    let all = [ADA, WalletId::by_contract(ADA.address, 1), WalletId::by_contract(ADA.address, 8_453)];
+    let mut opened = Vec::new();
+    for wallet in all {
+        opened.push(house.open(wallet).await);
+    }
+    let elsewhere = house.other_process(secrets(1, None));
+    for (wallet, new) in all.into_iter().zip(&opened) {
+        let known = elsewhere.check(new.token.reveal()).await.expect("read from its row");
+        assert_eq!(known.wallet, wallet);
+        let ids: Vec<SessionId> =
+            house.sessions.list(wallet).await.expect("listed").iter().map(|row| row.id).collect();
+        assert_eq!(ids, [new.session.id]);
+        for other in all.into_iter().filter(|other| *other != wallet) {
+            assert!(!house.sessions.revoke(other, new.session.id).await.expect("asked"), "{other} {wallet}");
+        }
+    }
+    house.sessions.revoke_all(all[2]).await.expect("ended");
+    let living = |wallet| house.sessions.list(wallet);
+    assert_eq!(living(all[0]).await.expect("listed").len(), 1);
+    assert_eq!(living(all[1]).await.expect("listed").len(), 1);
+    assert_eq!(living(all[2]).await.expect("listed").len(), 0);
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! The message that a wallet signs, and who signed it.
 
 use identity::siwe::{
-    ContractWallets, Expected, LEEWAY, MAX_AGE, MAX_MESSAGE_BYTES, Message, MessageFault, Moment,
-    SignatureFault, Verdict, claimed_nonce, hash, verify, verify_signature,
+    Expected, LEEWAY, MAX_AGE, MAX_MESSAGE_BYTES, Message, MessageFault, Moment, SignatureFault,
+    claimed_nonce, hash, verify_signature,
 };
 use k256::ecdsa::{Signature, SigningKey};
 use proptest::prelude::*;
@@ -228,57 +228,6 @@ fn a_tampered_signature_is_nobodys_or_anothers() {
         wrong[64] = parity;
         assert!(matches!(verify_signature(&text, &wrong), Err(SignatureFault::Form)), "{parity}");
     }
-}
-
-/// A chain with one contract wallet, which accepts one signature.
-#[derive(Debug)]
-enum Chain {
-    Accepts(&'static [u8]),
-    IsAway,
-}
-
-impl ContractWallets for Chain {
-    fn knows(&self, chain_id: u64) -> bool {
-        chain_id == 1
-    }
-
-    fn accepts<'a>(
-        &'a self,
-        chain_id: u64,
-        wallet: Wallet,
-        hash_of: [u8; 32],
-        signature: &'a [u8],
-    ) -> Verdict<'a> {
-        assert_eq!((chain_id, wallet.to_string().as_str()), (1, ADDRESS));
-        assert_eq!(hash_of, hash(&message().to_string()));
-        Box::pin(async move {
-            match self {
-                Self::Accepts(good) => Ok(signature == *good),
-                Self::IsAway => Err(anyhow::anyhow!("no answer")),
-            }
-        })
-    }
-}
-
-#[tokio::test]
-async fn a_contract_is_asked_where_no_key_fits() {
-    let message = message();
-    let text = message.to_string();
-    let chain = Chain::Accepts(b"two owners agree");
-    let by_key = verify(&text, &message, &sign(&text), Some(&Chain::IsAway)).await;
-    assert!(by_key.is_ok(), "a key needs no chain: {by_key:?}");
-    assert!(verify(&text, &message, b"two owners agree", Some(&chain)).await.is_ok());
-    let refused = verify(&text, &message, b"one owner alone", Some(&chain)).await;
-    assert!(matches!(refused, Err(SignatureFault::Form)), "{refused:?}");
-    let stranger = verify(&text, &message, &sign("something else"), Some(&chain)).await;
-    assert!(matches!(stranger, Err(SignatureFault::OtherSigner)), "{stranger:?}");
-    let away = verify(&text, &message, b"two owners agree", Some(&Chain::IsAway)).await;
-    assert!(matches!(away, Err(SignatureFault::Unasked(_))), "{away:?}");
-    let nobody = verify(&text, &message, b"two owners agree", None).await;
-    assert!(matches!(nobody, Err(SignatureFault::Form)), "{nobody:?}");
-    let elsewhere = Message { chain_id: 8_453, ..message };
-    let unknown = verify(&elsewhere.to_string(), &elsewhere, b"two owners agree", Some(&chain)).await;
-    assert!(matches!(unknown, Err(SignatureFault::Form)), "a chain that cannot be asked: {unknown:?}");
 }
 
 fn messages() -> impl Strategy<Value = Message> {

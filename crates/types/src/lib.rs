@@ -22,6 +22,7 @@ pub mod sse;
 pub mod text;
 pub mod token_day;
 pub mod wallet;
+pub mod wallet_id;
 
 pub use clock::Clock;
 pub use ids::{AccountId, CommunityId, KeyId, LotId, OwnerId, ReservationId};
@@ -31,3 +32,4 @@ pub use palette::Palette;
 pub use pool::{Pool, Tier};
 pub use token_day::TokenDay;
 pub use wallet::{NotAWallet, Wallet};
+pub use wallet_id::{Proof, WalletId};

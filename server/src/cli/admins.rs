@@ -7,7 +7,7 @@ use clap::Subcommand;
 use domain::community::Admin;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
-use types::Wallet;
+use types::WalletId;
 
 use super::console::{Console, Tone};
 use super::{Exit, block_on, faults, log};
@@ -32,8 +32,8 @@ pub(super) enum Command {
 pub(super) struct Arguments {
     /// The community, by its slug.
     community: String,
-    /// The wallet's address: 0x and 40 digits.
-    wallet: Wallet,
+    /// The wallet's address: 0x and 40 digits; of a contract with its chain, eip155:8453:0x….
+    wallet: WalletId,
     /// Why, for the record.
     #[arg(long, default_value = "changed on the command line", value_parser = super::reason)]
     reason: String,

@@ -63,6 +63,10 @@ fn the_command_line_is_sound() {
         "flags set crypto on",
         "flags set crypto_payments maybe",
         "admin-key",
+        "reviews",
+        "reviews approve 5 --reason seen",
+        "reviews approve 0198c0de-0000-7000-8000-000000000000",
+        "admins add demo eip155:0:0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266",
     ] {
         assert!(Cli::try_parse_from(std::iter::once("freeside").chain(line.split(' '))).is_err(), "{line}");
     }
@@ -77,6 +81,11 @@ fn the_command_line_is_sound() {
         "flags list --json",
         "flags set FEATURE_CRYPTO_PAYMENTS_ENABLED off --reason drill",
         "admin-key --account 5",
+        "reviews list --json",
+        "reviews list --state all",
+        "reviews approve 0198c0de-0000-7000-8000-000000000000 --reason seen",
+        "reviews decline 0198c0de-0000-7000-8000-000000000000 --reason unseen",
+        "admins add demo eip155:8453:0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266",
     ] {
         assert!(Cli::try_parse_from(std::iter::once("freeside").chain(line.split(' '))).is_ok(), "{line}");
     }

@@ -311,7 +311,7 @@ pub const TABLE: &[Variable] = &[
         "EVM_RPC_URL_<chain id>",
         Kind::RpcUrl,
         Unset::Nothing,
-        "A node of the chain, by JSON-RPC: asked whether a wallet that is a contract accepts a signature (ERC-1271).",
+        "A node of the chain, by JSON-RPC: asked whether a wallet that is a contract accepts a signature (ERC-1271). In production a test chain is not asked.",
     )
     .secret()
     .example("https://rpc.example.org/v2/key")

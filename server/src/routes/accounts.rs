@@ -17,7 +17,7 @@ use ledger::report::{Budget, UsageLine};
 use serde::{Deserialize, Serialize};
 use time::Date;
 use time::macros::format_description;
-use types::{CommunityId, MicroUsd, Pool, Wallet};
+use types::{CommunityId, MicroUsd, Pool, WalletId};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::{self, Access};
@@ -115,7 +115,7 @@ pub(crate) async fn register(
 }
 
 /// The wallet that signs up. Without one a developer signs up where that is allowed, and keeps to keys.
-pub(crate) async fn developers_wallet(app: &App, headers: &HeaderMap) -> Result<Option<Wallet>, Fault> {
+pub(crate) async fn developers_wallet(app: &App, headers: &HeaderMap) -> Result<Option<WalletId>, Fault> {
     match caller::session(app, headers).await {
         Ok(session) => Ok(Some(session.wallet)),
         Err(Fault::NoSession) if app.sign_up == SignUp::Anyone => Ok(None),

@@ -207,6 +207,9 @@ pub(crate) struct SessionAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     address: Option<Wallet>,
+    /// Of a wallet that is a contract: its chain (EIP-155). The same address by key, or on another chain, is another wallet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chain_id: Option<u64>,
     /// The session, as the list names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     session_id: Option<String>,
@@ -219,13 +222,20 @@ pub(crate) struct SessionAnswer {
 }
 
 impl SessionAnswer {
-    const NOBODY: Self =
-        Self { authenticated: false, address: None, session_id: None, origin: None, expires_at: None };
+    const NOBODY: Self = Self {
+        authenticated: false,
+        address: None,
+        chain_id: None,
+        session_id: None,
+        origin: None,
+        expires_at: None,
+    };
 
     fn of(session: &Session) -> Self {
         Self {
             authenticated: true,
-            address: Some(session.wallet),
+            address: Some(session.wallet.address),
+            chain_id: session.wallet.chain_id(),
             session_id: Some(session.id.to_string()),
             origin: Some(session.origin.clone()),
             expires_at: Some(moment(session.expires_at)),
@@ -302,7 +312,9 @@ async fn sign_in(
     };
     message.check(&expected).map_err(|fault| Shape::of_message(&fault))?;
     let signature = bytes_of(signature).ok_or_else(|| Shape::of_signature(&SignatureFault::Form))?;
-    siwe::verify(text, &message, &signature, app.sign_in.contracts.as_deref()).await.map_err(|fault| {
+    let contracts = app.sign_in.contracts.as_deref();
+    let signer = domain::sign_in::signer(contracts, text, &message, &signature).await;
+    let wallet = signer.map_err(|fault| {
         if let SignatureFault::Unasked(error) = &fault {
             tracing::warn!(
                 request_id = asked.id.as_ref(),
@@ -318,7 +330,7 @@ async fn sign_in(
         app.sign_in.sessions.revoke(before.wallet, before.id).await.map_err(unexpected)?;
     }
     let label = label::of(headers.get(USER_AGENT));
-    let opened = app.sign_in.sessions.open(message.wallet, origin, &label).await.map_err(unexpected)?;
+    let opened = app.sign_in.sessions.open(wallet, origin, &label).await.map_err(unexpected)?;
     let mut answer = HeaderMap::new();
     let life_s = identity::sessions::LIFE.whole_seconds();
     answer.insert(SET_COOKIE, Cookie::Session.set(&app.origins, opened.token.reveal(), life_s));

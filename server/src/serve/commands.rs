@@ -10,7 +10,7 @@ use domain::flags::{self, Flag, Flags, Standing, Turn};
 use domain::grants::{self, Grant};
 use domain::order::{self, ApprovalRequest, WhichApprovals};
 use ledger::NEVER;
-use types::{AccountId, Clock, CommunityId, MicroUsd, Wallet};
+use types::{AccountId, Clock, CommunityId, MicroUsd, WalletId};
 use uuid::Uuid;
 
 use super::payments::Payments;
@@ -105,7 +105,7 @@ pub async fn set_admin(
     settings: Settings,
     slug: &str,
     right: Right,
-    wallet: Wallet,
+    wallet: WalletId,
     reason: &str,
 ) -> anyhow::Result<bool> {
     let books = database::open(&settings).await?;

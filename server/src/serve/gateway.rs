@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use axum::Router;
+use chain::{Contracts, Networks};
 use domain::flags::{Flag, Flags};
-use identity::siwe::ContractWallets;
 use identity::{
     Handoffs, KeyRing, Limits, Nonces, Peppers, ServiceKeyError, ServiceKeys, SessionSecrets, Sessions,
     Tickets,
@@ -16,7 +16,6 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use pay::notice::IpnSecret;
 use types::Clock;
 
-use super::contracts::Contracts;
 use super::database::{self, Books, MIGRATOR};
 use super::payments::Payments;
 use crate::config::{self, Environment, Settings};
@@ -109,28 +108,42 @@ pub(crate) async fn core(
 
 /// Wallets and how they sign in.
 fn sign_in(settings: &Settings, books: &Books, clock: &Clock) -> anyhow::Result<SignIn> {
-    /// Ethereum, Base, and Base's test chain; a development chain where there is one.
-    const CHAINS: [u64; 3] = [1, 8_453, 84_532];
-    const DEVELOPMENT_CHAIN: u64 = 31_337;
+    /// Ethereum and Base: what a message may name where no chain can be asked about its wallet.
+    const CHAINS: [u64; 2] = [1, 8_453];
+    /// In development, Base's test chain and a chain on this machine, too.
+    const DEVELOPMENT_CHAINS: [u64; 2] = [84_532, 31_337];
     let current = settings.session_secret.as_ref().context("SIWE_SESSION_SECRET is missing")?;
     let previous = settings.session_secret_previous.as_ref().map(identity::Secret::from);
     let secrets = SessionSecrets::new(&current.into(), previous.as_ref())?;
     let sessions = Sessions::new(books.pool.clone(), secrets, clock.clone());
     let mut chains = CHAINS.to_vec();
-    if settings.environment == Environment::Development {
-        chains.push(DEVELOPMENT_CHAIN);
+    let networks = match settings.environment {
+        Environment::Production => Networks::Real,
+        Environment::Development => {
+            chains.extend(DEVELOPMENT_CHAINS);
+            Networks::RealAndTest
+        }
+    };
+    for chain_id in settings.rpc_urls.keys().filter(|chain_id| chain::is_test_chain(**chain_id)) {
+        if networks == Networks::Real {
+            tracing::warn!(
+                chain_id,
+                "EVM_RPC_URL_{chain_id} is of a test chain: in production it vouches for no wallet"
+            );
+        }
     }
     let urls = settings.rpc_urls.iter().map(|(chain_id, url)| (*chain_id, url.reveal()));
-    let contracts = Contracts::of(urls);
+    let contracts = Contracts::of(urls, networks);
     let contracts = contracts.map_err(|(chain_id, bad)| anyhow::anyhow!("EVM_RPC_URL_{chain_id}: {bad}"))?;
     // A message may name whatever chain can be asked about its wallet.
-    let more = settings.rpc_urls.keys().filter(|chain_id| !chains.contains(chain_id)).copied();
-    chains.extend(more.collect::<Vec<_>>());
+    let asked = contracts.iter().flat_map(Contracts::chain_ids).filter(|id| !chains.contains(id));
+    let asked: Vec<u64> = asked.collect();
+    chains.extend(asked);
     Ok(SignIn {
         nonces: Nonces::new(books.pool.clone(), clock.clone()),
         handoffs: Handoffs::new(books.pool.clone(), sessions.clone(), clock.clone()),
         sessions,
-        contracts: contracts.map(|contracts| Arc::new(contracts) as Arc<dyn ContractWallets>),
+        contracts: contracts.map(Arc::new),
         chains,
     })
 }

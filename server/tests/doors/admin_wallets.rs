@@ -1,14 +1,14 @@
 //! Administrators by wallet: which community is whose, lists over several, and repairs that another approves.
 
 use serde_json::{Value, json};
-use types::{CommunityId, MicroUsd, Wallet};
+use types::{CommunityId, MicroUsd, WalletId};
 
 use crate::client::Reply;
 use crate::house::{House, OPERATOR, Payer, SESSION_SECRET};
 use crate::wallets::{Browser, Signer, problem};
 
 impl House {
-    pub(crate) async fn make_admin(&self, community: CommunityId, wallet: Wallet) {
+    pub(crate) async fn make_admin(&self, community: CommunityId, wallet: WalletId) {
         let mut connection = self.database.pool.acquire().await.expect("a connection");
         let by = domain::community::Deputy { who: "operator", reason: "a test" };
         domain::community::add_admin(&mut connection, &self.ctx.clock, community, wallet, by)
@@ -147,7 +147,7 @@ impl House {
     pub(crate) async fn signed_in_earlier<'a>(
         &'a self,
         browser: &Browser<'a>,
-        wallet: Wallet,
+        wallet: WalletId,
         minutes: i64,
     ) -> Browser<'a> {
         let earlier = types::Clock::fixed(self.ctx.clock.now() - time::Duration::minutes(minutes));

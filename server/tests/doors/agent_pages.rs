@@ -2,15 +2,15 @@
 
 use domain::chat::Sharing;
 use serde_json::json;
-use types::Wallet;
+use types::WalletId;
 
 use crate::client::Reply;
 use crate::house::House;
 use crate::wallets::Browser;
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
-const ADA: Wallet = Wallet([0xa; 20]);
-const BOB: Wallet = Wallet([0xb; 20]);
+const ADA: WalletId = WalletId::by_key(types::Wallet([0xa; 20]));
+const BOB: WalletId = WalletId::by_key(types::Wallet([0xb; 20]));
 const BROWSER: &str = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8";
 
 async fn open() -> House {
@@ -24,7 +24,7 @@ async fn look(house: &House, path: &str) -> Reply {
 }
 
 /// A browser in which that wallet is signed in.
-async fn browser(house: &House, wallet: Wallet) -> Browser<'_> {
+async fn browser(house: &House, wallet: WalletId) -> Browser<'_> {
     let (_, token) = house.signed_in(wallet).await;
     let mut browser = Browser::new(house);
     browser.cookies.insert("freeside".to_owned(), token);
@@ -40,7 +40,7 @@ async fn send(browser: &Browser<'_>, path: &str, fields: &str) -> Reply {
 }
 
 /// Asks the first agent, and waits for the answer. The question's id.
-async fn ask(house: &House, wallet: Wallet, message: &str) -> String {
+async fn ask(house: &House, wallet: WalletId, message: &str) -> String {
     let (session, _) = house.signed_in(wallet).await;
     let mut socket = house.speaking("demo:1", "192.0.2.7", &session).await;
     let id = house.ctx.clock.uuid_v7();

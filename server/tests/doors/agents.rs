@@ -112,7 +112,9 @@ async fn an_admin_sees_which_agents_their_community_asks() {
     let community = demo::ensure(&house.ctx).await.expect("made");
     // A wallet of the demo's own, who pays there.
     let account =
-        domain::member::account(&house.ctx, community, types::Wallet([7; 20])).await.expect("opened");
+        domain::member::account(&house.ctx, community, types::WalletId::by_key(types::Wallet([7; 20])))
+            .await
+            .expect("opened");
     let request = KeyRequest {
         community: account.community,
         account: account.account,

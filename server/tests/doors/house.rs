@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
+use chain::Contracts;
 use domain::Ctx;
 use identity::{
     ApiKey, Handoffs, KeyKind, KeyLimits, KeyRequest, KeyRing, Limits, Nonces, Peppers, Scopes, Secret,
@@ -19,7 +20,7 @@ use pay::simulator::{self, Running, Simulator};
 use server::routes::{
     AppState, Budgets, Burner, Check, OperatorToken, SignIn, SignUp, Sockets, Timings, router,
 };
-use server::serve::{AgentView, Contracts};
+use server::serve::AgentView;
 use testing::postgres::TestDatabase;
 use time::OffsetDateTime;
 use tokio::net::{TcpListener, TcpSocket};
@@ -60,7 +61,7 @@ pub(crate) struct House {
 /// What differs between houses.
 struct Setup {
     timings: Timings,
-    contracts: Option<Arc<dyn identity::siwe::ContractWallets>>,
+    contracts: Option<Arc<Contracts>>,
     clock: Clock,
     budgets: Budgets,
     live: domain::turn::Live,
@@ -102,7 +103,7 @@ impl House {
 
     /// Which can ask chains about wallets that are contracts.
     pub(crate) async fn open_with_chains(contracts: Contracts) -> Self {
-        let contracts: Option<Arc<dyn identity::siwe::ContractWallets>> = Some(Arc::new(contracts));
+        let contracts = Some(Arc::new(contracts));
         Self::build(Burner::Absent, Setup { contracts, ..Setup::default() }).await
     }
 

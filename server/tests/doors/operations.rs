@@ -68,7 +68,7 @@ async fn every_route_that_needs_a_key_says_so() {
             }
         }
     }
-    assert_eq!(refused, 41);
+    assert_eq!(refused, 44);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 use testing::books;
-use types::Wallet;
+use types::WalletId;
 
 use crate::house::House;
 use crate::socket_client::text;
 
-const ADA: Wallet = Wallet([0xa; 20]);
+const ADA: WalletId = WalletId::by_key(types::Wallet([0xa; 20]));
 /// No process has this number.
 const DEAD: i32 = 1_000_000;
 

@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use identity::Session;
 use serde_json::json;
 use testing::books;
-use types::Wallet;
+use types::WalletId;
 use uuid::Uuid;
 
 use crate::house::House;
@@ -147,7 +147,7 @@ async fn a_thousand_resets_lose_no_token_double_none_and_every_answer_is_billed_
     for wallet in 0..ANSWERS.div_ceil(PER_WALLET) {
         let mut address = [0xc; 20];
         address[..4].copy_from_slice(&wallet.to_be_bytes());
-        sessions.push(house.signed_in(Wallet(address)).await.0);
+        sessions.push(house.signed_in(WalletId::by_key(types::Wallet(address))).await.0);
     }
     let cuts = AtomicUsize::new(0);
     let answers: BTreeMap<Uuid, i64> = futures_util::stream::iter(0..ANSWERS)

@@ -1,7 +1,7 @@
 //! The pages around a wallet: who is named in the head, where the sign-in leads, what an account shows and ends.
 
 use serde_json::{Value, json};
-use types::Wallet;
+use types::WalletId;
 
 use crate::client::Reply;
 use crate::house::House;
@@ -33,7 +33,7 @@ impl Browser<'_> {
     }
 }
 
-fn short(wallet: Wallet) -> String {
+fn short(wallet: WalletId) -> String {
     let text = wallet.to_string();
     format!("{}…{}", &text[..6], &text[38..])
 }

@@ -13,7 +13,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use types::Wallet;
+use types::WalletId;
 
 use crate::house::House;
 
@@ -79,7 +79,7 @@ pub(crate) struct Socket(WebSocketStream<Brittle>);
 
 impl House {
     /// Signs a wallet in.
-    pub(crate) async fn signed_in(&self, wallet: Wallet) -> (std::sync::Arc<Session>, String) {
+    pub(crate) async fn signed_in(&self, wallet: WalletId) -> (std::sync::Arc<Session>, String) {
         let origin = format!("http://{}", self.address);
         let opened = self.sign_in.sessions.open(wallet, &origin, "a test").await.expect("opened");
         (opened.session, opened.token.reveal().to_owned())

@@ -8,15 +8,15 @@ use server::routes::Timings;
 use testing::books;
 use testing::served::until;
 use tokio_tungstenite::tungstenite::Error;
-use types::Wallet;
+use types::WalletId;
 use uuid::Uuid;
 
 use crate::house::House;
 use crate::socket_client::{Next, text};
 
 const PATIENCE: Duration = Duration::from_mins(1);
-const ADA: Wallet = Wallet([0xa; 20]);
-const BOB: Wallet = Wallet([0xb; 20]);
+const ADA: WalletId = WalletId::by_key(types::Wallet([0xa; 20]));
+const BOB: WalletId = WalletId::by_key(types::Wallet([0xb; 20]));
 
 async fn open() -> House {
     open_with(Timings::default()).await

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use identity::siwe;
 use k256::ecdsa::SigningKey;
 use serde_json::{Value, json};
-use types::Wallet;
+use types::WalletId;
 
 use crate::client::{Ask, Reply};
 use crate::house::House;
@@ -19,9 +19,9 @@ impl Signer {
         Self(SigningKey::from_slice(&[number; 32]).expect("a key"))
     }
 
-    pub(crate) fn address(&self) -> Wallet {
+    pub(crate) fn address(&self) -> WalletId {
         let hash = siwe::hash("anything");
-        siwe::recover(&hash, &self.bytes("anything")).expect("our own signature")
+        WalletId::by_key(siwe::recover(&hash, &self.bytes("anything")).expect("our own signature"))
     }
 
     fn bytes(&self, text: &str) -> Vec<u8> {

@@ -11,7 +11,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use types::{Clock, Wallet};
+use types::{Clock, WalletId};
 use uuid::Uuid;
 
 use crate::world::{PATIENCE, World};
@@ -35,7 +35,10 @@ impl Person {
         let clock = Clock::system();
         let secrets = SessionSecrets::new(&Secret::new(SECRET), None).expect("long enough");
         let sessions = Sessions::new(world.database.pool.clone(), secrets, clock.clone());
-        let opened = sessions.open(Wallet([wallet; 20]), "http://127.0.0.1", "a test").await.expect("opened");
+        let opened = sessions
+            .open(WalletId::by_key(types::Wallet([wallet; 20])), "http://127.0.0.1", "a test")
+            .await
+            .expect("opened");
         let tickets = Tickets::new(world.database.pool.clone(), clock.clone());
         Self { session: opened.session, tickets, clock }
     }

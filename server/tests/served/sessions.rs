@@ -3,7 +3,7 @@
 use identity::{Secret, SessionSecrets, Sessions};
 use serde_json::json;
 use testing::served::until;
-use types::{Clock, Wallet};
+use types::{Clock, WalletId};
 
 use crate::client::Client;
 use crate::world::{PATIENCE, World};
@@ -17,7 +17,10 @@ async fn a_session_that_is_ended_in_one_process_ends_in_the_other() {
     let (one, other) = (launch.start().await, launch.start().await);
     let secrets = SessionSecrets::new(&Secret::new(SECRET), None).expect("long enough");
     let sessions = Sessions::new(world.database.pool.clone(), secrets, Clock::system());
-    let opened = sessions.open(Wallet([7; 20]), "http://127.0.0.1", "test").await.expect("a session");
+    let opened = sessions
+        .open(WalletId::by_key(types::Wallet([7; 20])), "http://127.0.0.1", "test")
+        .await
+        .expect("a session");
     let at = |served| Client::new(served, opened.token.reveal());
     for served in [&one, &other] {
         let listed = at(served.gateway()).get("/api/v1/sessions").await;
@@ -52,7 +55,10 @@ async fn production_signs_developers_up_by_their_wallets_alone() {
     assert!(nobody.status == 401 && nobody.text.contains("sign-in-needed"), "{}", nobody.text);
     let secrets = SessionSecrets::new(&Secret::new(SECRET), None).expect("long enough");
     let sessions = Sessions::new(world.database.pool.clone(), secrets, Clock::system());
-    let opened = sessions.open(Wallet([7; 20]), "http://127.0.0.1", "test").await.expect("a session");
+    let opened = sessions
+        .open(WalletId::by_key(types::Wallet([7; 20])), "http://127.0.0.1", "test")
+        .await
+        .expect("a session");
     let ada = Client::new(served.gateway(), opened.token.reveal());
     let made = ada.post("/api/v1/developers/register", &json!({"name": "Ada"})).await;
     assert_eq!(made.status, 201, "{}", made.text);

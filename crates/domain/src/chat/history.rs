@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use types::s2s::Message;
-use types::{MicroUsd, Pool, Wallet};
+use types::{MicroUsd, Pool, WalletId};
 use uuid::Uuid;
 
 use crate::Ctx;
@@ -64,7 +64,7 @@ pub enum Feedback {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
     /// This person's own.
-    Of(Wallet),
+    Of(WalletId),
     /// Everybody's who shares, where the agent's public history is on.
     Public,
 }
@@ -148,7 +148,7 @@ impl From<Row> for Said {
 }
 
 /// Lets one's conversations with an agent be read without a login, from the first one on; or takes that back.
-pub async fn share(ctx: &Ctx, agent: &Agent, wallet: Wallet, sharing: Sharing) -> Result<(), sqlx::Error> {
+pub async fn share(ctx: &Ctx, agent: &Agent, wallet: WalletId, sharing: Sharing) -> Result<(), sqlx::Error> {
     let wallet = wallet.to_string();
     match sharing {
         Sharing::Public => {
@@ -174,7 +174,7 @@ pub async fn share(ctx: &Ctx, agent: &Agent, wallet: Wallet, sharing: Sharing) -
 }
 
 /// How one's conversations with an agent stand.
-pub async fn sharing(ctx: &Ctx, agent: &Agent, wallet: Wallet) -> Result<Sharing, sqlx::Error> {
+pub async fn sharing(ctx: &Ctx, agent: &Agent, wallet: WalletId) -> Result<Sharing, sqlx::Error> {
     let is_public: bool =
         sqlx::query_scalar("select exists (select from chat_share where agent_id = $1 and wallet = $2)")
             .bind(agent.id)
@@ -196,7 +196,7 @@ pub enum Sharing {
 /// Says what one thinks of an answer; again says it anew. `false`: there is no such answer of this wallet that has ended.
 pub async fn rate(
     ctx: &Ctx,
-    wallet: Wallet,
+    wallet: WalletId,
     request_id: Uuid,
     feedback: Feedback,
 ) -> Result<bool, sqlx::Error> {
@@ -219,7 +219,7 @@ pub async fn rate(
 pub(super) async fn context(
     db: &PgPool,
     agent_id: i64,
-    wallet: Wallet,
+    wallet: WalletId,
     question: &str,
 ) -> Result<Vec<Message>, sqlx::Error> {
     let earlier: Vec<(String, String)> = sqlx::query_as(

@@ -3,7 +3,7 @@
 //! What always holds: a reader who is not signed in sees what is shared and nobody's purse; a person sees their own
 //! conversation unless they ask for what is shared. Looking opens no account: that is the first question's deed.
 
-use types::{CommunityId, MicroUsd, Tier, Wallet};
+use types::{CommunityId, MicroUsd, Tier, WalletId};
 use uuid::Uuid;
 
 use super::history::{self, Said, Sharing, Whose};
@@ -56,7 +56,7 @@ pub enum Purse {
 pub async fn room(
     ctx: &Ctx,
     agent: &Agent,
-    wallet: Option<Wallet>,
+    wallet: Option<WalletId>,
     whose: Whose,
     look: Look,
 ) -> anyhow::Result<Option<Room>> {
@@ -108,7 +108,7 @@ fn usual(ctx: &Ctx, tier: Tier) -> MicroUsd {
 async fn purse(
     ctx: &Ctx,
     community: CommunityId,
-    wallet: Wallet,
+    wallet: WalletId,
     welcome: MicroUsd,
 ) -> anyhow::Result<Purse> {
     let Some(key) = member::known_account(ctx, community, wallet).await? else {

@@ -6,7 +6,7 @@
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use types::s2s::Usage;
-use types::{AccountId, CommunityId, MicroUsd, OwnerId, Pool, ReservationId, Wallet};
+use types::{AccountId, CommunityId, MicroUsd, OwnerId, Pool, ReservationId, WalletId};
 use uuid::Uuid;
 
 use ledger::AccountKey;
@@ -118,7 +118,11 @@ pub(super) async fn ask(
 }
 
 /// A wallet's turn by its request's id.
-pub(super) async fn find(db: &PgPool, wallet: Wallet, request_id: Uuid) -> Result<Option<Row>, sqlx::Error> {
+pub(super) async fn find(
+    db: &PgPool,
+    wallet: WalletId,
+    request_id: Uuid,
+) -> Result<Option<Row>, sqlx::Error> {
     sqlx::query_as(sqlx::AssertSqlSafe(format!("{COLUMNS} where wallet = $1 and request_id = $2")))
         .bind(wallet.to_string())
         .bind(request_id)
@@ -261,7 +265,7 @@ pub(super) async fn finish(
 /// stop it.
 pub(super) async fn want_stopped(
     db: &PgPool,
-    wallet: Wallet,
+    wallet: WalletId,
     request_id: Uuid,
     at: OffsetDateTime,
 ) -> Result<Option<OwnerId>, sqlx::Error> {

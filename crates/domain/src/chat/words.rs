@@ -2,7 +2,7 @@
 
 use ledger::AccountKey;
 use types::s2s::Usage;
-use types::{MicroUsd, Pool, Tier, Wallet};
+use types::{MicroUsd, Pool, Tier, WalletId};
 use uuid::Uuid;
 
 use crate::turn;
@@ -11,7 +11,7 @@ use crate::turn;
 #[derive(Clone, Copy, Debug)]
 pub struct Speaker {
     /// Who.
-    pub wallet: Wallet,
+    pub wallet: WalletId,
     /// Their account in the agent's community: it pays.
     pub account: AccountKey,
     /// Acts as.

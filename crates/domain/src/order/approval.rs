@@ -9,7 +9,7 @@ use ledger::AccountKey;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
 use time::OffsetDateTime;
-use types::{AccountId, Clock, CommunityId, Wallet};
+use types::{AccountId, Clock, CommunityId, Wallet, WalletId};
 use uuid::Uuid;
 
 use super::apply;
@@ -291,25 +291,28 @@ async fn is_own(
             if buyers.contains(&account) {
                 return Ok(true);
             }
-            wallets_of(connection, account).await?
+            addresses_of(connection, account).await?
         }
         Administrator::OfWallet { wallet, community, .. } => {
             if is_alone_in_own_community(connection, *community, *wallet).await? {
                 return Ok(true);
             }
-            vec![*wallet]
+            vec![wallet.address]
         }
     };
     for buyer in buyers {
-        if wallets_of(connection, buyer).await?.iter().any(|wallet| theirs.contains(wallet)) {
+        if addresses_of(connection, buyer).await?.iter().any(|address| theirs.contains(address)) {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// The wallets that an account belongs to: of its member, and of its developer.
-async fn wallets_of(connection: &mut PgConnection, account: AccountKey) -> Result<Vec<Wallet>, sqlx::Error> {
+/// The addresses of the wallets that an account belongs to: of its member, and of its developer.
+async fn addresses_of(
+    connection: &mut PgConnection,
+    account: AccountKey,
+) -> Result<Vec<Wallet>, sqlx::Error> {
     let AccountKey { community, account: AccountId(account) } = account;
     let members = sqlx::query_scalar!(
         "select wallet from member where community_id = $1 and account_id = $2",
@@ -326,20 +329,17 @@ async fn wallets_of(connection: &mut PgConnection, account: AccountKey) -> Resul
     )
     .fetch_all(connection)
     .await?;
-    let members =
-        members.iter().map(|text| text.parse().map_err(|error| sqlx::Error::Decode(Box::new(error))));
-    let developers = developers.iter().map(|bytes| {
-        let bytes = bytes.as_slice().try_into();
-        bytes.map(Wallet).map_err(|_| sqlx::Error::Decode("developer.wallet is no address".into()))
-    });
-    members.chain(developers).collect()
+    let unreadable = || sqlx::Error::Decode("a wallet of an account cannot be read".into());
+    let members = members.iter().map(|text| text.parse::<WalletId>().ok());
+    let developers = developers.iter().map(|bytes| WalletId::from_bytes(bytes));
+    members.chain(developers).map(|wallet| Ok(wallet.ok_or_else(unreadable)?.address)).collect()
 }
 
 /// Whether the community was made by a sign-up, and the wallet is its only administrator.
 async fn is_alone_in_own_community(
     connection: &mut PgConnection,
     community: CommunityId,
-    wallet: Wallet,
+    wallet: WalletId,
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (select from developer where community_id = $1)

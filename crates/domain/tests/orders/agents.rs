@@ -6,7 +6,7 @@ use domain::{admin, demo, member};
 use futures_util::future::join_all;
 use sqlx::types::Json;
 use time::Duration;
-use types::{CommunityId, Tier, Wallet};
+use types::{CommunityId, Tier, WalletId};
 
 use crate::shop::Shop;
 
@@ -14,8 +14,8 @@ use crate::shop::Shop;
 const AT_ONCE: usize = 16;
 const ALL: Page = Page { after: None, limit: 100 };
 
-fn wallet(number: u8) -> Wallet {
-    Wallet([number; 20])
+fn wallet(number: u8) -> WalletId {
+    WalletId::by_key(types::Wallet([number; 20]))
 }
 
 fn tier(number: u8) -> Tier {
@@ -124,14 +124,73 @@ async fn a_tier_is_what_was_last_seen_and_not_longer_than_two_days() {
     assert_eq!(of(wallet(9)).await.unwrap(), tier(7));
     shop.clock.advance(Duration::seconds(1));
     assert_eq!(of(wallet(9)).await.unwrap(), Tier::LOWEST);
-    assert_eq!(of(demo::HIGH_WALLET.parse().unwrap()).await.unwrap(), tier(8), "given by hand");
+    assert_eq!(of(demo::HIGH_WALLET.parse().unwrap()).await.unwrap(), tier(8), "given by hand, until a day");
+    shop.clock.advance(Duration::days(28) - Duration::seconds(1));
+    assert_eq!(of(demo::HIGH_WALLET.parse().unwrap()).await.unwrap(), tier(8), "the last second");
+    shop.clock.advance(Duration::seconds(1));
+    assert_eq!(of(demo::HIGH_WALLET.parse().unwrap()).await.unwrap(), Tier::LOWEST, "nothing holds for ever");
+    demo::ensure(&shop.ctx).await.unwrap();
+    assert_eq!(of(demo::HIGH_WALLET.parse().unwrap()).await.unwrap(), tier(8), "given again");
+    sqlx::query("insert into holding (community_id, wallet, tier) values ($1, $2, 7)")
+        .bind(community.0)
+        .bind(wallet(8).to_string())
+        .execute(&shop.pool)
+        .await
+        .unwrap();
+    assert_eq!(of(wallet(8)).await.unwrap(), Tier::LOWEST, "said by nobody, until no day");
     assert_eq!(member::tier(&shop.ctx, CommunityId(1), wallet(9)).await.unwrap(), Tier::LOWEST);
+}
+
+/// The same address by key, and as a contract on two chains: three who share nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_contract_has_what_it_has_on_its_own_chain_alone() {
+    let (shop, community) = demo_shop().await;
+    let address = types::Wallet([0x5a; 20]);
+    let all =
+        [WalletId::by_key(address), WalletId::by_contract(address, 1), WalletId::by_contract(address, 8_453)];
+    for (number, wallet) in all.into_iter().enumerate() {
+        sqlx::query("insert into holding (community_id, wallet, tier, verified_at) values ($1, $2, $3, $4)")
+            .bind(community.0)
+            .bind(wallet.to_string())
+            .bind(i16::try_from(number).unwrap() + 2)
+            .bind(shop.clock.now())
+            .execute(&shop.pool)
+            .await
+            .unwrap();
+    }
+    let mut keys = Vec::new();
+    for (number, wallet) in all.into_iter().enumerate() {
+        let of = member::tier(&shop.ctx, community, wallet).await.unwrap();
+        assert_eq!(of, tier(u8::try_from(number).unwrap() + 2), "{wallet}");
+        let key = member::account(&shop.ctx, community, wallet).await.unwrap();
+        assert!(!keys.contains(&key), "{wallet}");
+        assert_eq!(member::accounts_of(&shop.ctx, wallet).await.unwrap(), [key]);
+        keys.push(key);
+        shop.clock.advance(Duration::seconds(1));
+    }
+    let by = Deputy { who: "operator", reason: "a test" };
+    let mut connection = shop.pool.acquire().await.unwrap();
+    community::add_admin(&mut connection, &shop.clock, community, all[1], by).await.unwrap();
+    for wallet in all {
+        assert_eq!(community::is_admin(&shop.ctx, community, wallet).await.unwrap(), wallet == all[1]);
+        let made = domain::accounts::register(&shop.ctx, "Ada", [127, 0, 0, 1].into(), Some(wallet)).await;
+        let account = made.unwrap().account;
+        let standing = domain::accounts::standing_of(&shop.ctx, wallet).await.unwrap().unwrap();
+        assert_eq!(standing.account.account, account);
+        let order = shop.order(domain::order::Payer { key: standing.account }).await;
+        for other in all {
+            let payer = domain::order::payer_of(&shop.ctx, other, order).await.unwrap();
+            assert_eq!(payer.is_some(), other == wallet, "{other} reads an order of {wallet}");
+        }
+    }
+    let admins = community::admins(&shop.ctx, community).await.unwrap();
+    assert!(admins.iter().any(|admin| admin.wallet == all[1]), "{admins:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_administrator_is_one_in_their_own_community_and_the_record_says_since_when() {
     let (shop, community) = demo_shop().await;
-    let high: Wallet = demo::HIGH_WALLET.parse().unwrap();
+    let high: WalletId = demo::HIGH_WALLET.parse().unwrap();
     assert!(community::is_admin(&shop.ctx, community, high).await.unwrap());
     assert!(!community::is_admin(&shop.ctx, community, wallet(3)).await.unwrap());
     assert!(!community::is_admin(&shop.ctx, CommunityId(1), high).await.unwrap());

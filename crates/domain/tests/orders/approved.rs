@@ -9,13 +9,13 @@ use domain::order::{
     ResolveError, ReviewState, Which, WhichApprovals,
 };
 use identity::{KeyKind, KeyLimits, KeyRequest, Scope};
-use types::{CommunityId, Wallet};
+use types::{CommunityId, WalletId};
 use uuid::Uuid;
 
 use crate::shop::{Shop, WORTH, report};
 
-const ADA: Wallet = Wallet([0xa; 20]);
-const BOB: Wallet = Wallet([0xb; 20]);
+const ADA: WalletId = WalletId::by_key(types::Wallet([0xa; 20]));
+const BOB: WalletId = WalletId::by_key(types::Wallet([0xb; 20]));
 
 impl Shop {
     /// An order of `who` that was paid twice, and the item about it.
@@ -30,7 +30,7 @@ impl Shop {
         (order, items.iter().find(|item| item.order == Some(order)).unwrap().id)
     }
 
-    async fn admin(&self, community: CommunityId, wallet: Wallet) -> Administrator {
+    async fn admin(&self, community: CommunityId, wallet: WalletId) -> Administrator {
         let mut connection = self.pool.acquire().await.unwrap();
         let by = Deputy { who: "operator", reason: "a test" };
         community::add_admin(&mut connection, &self.clock, community, wallet, by).await.unwrap();

@@ -27,8 +27,9 @@ const ACCOUNT: [&str; 12] = [
     "unauthorized",
 ];
 /// … of a provider that has no room now.
-const BUSY: [&str; 6] =
-    ["overloaded", "queuefull", "ratelimit", "resourceexhausted", "throttl", "toomanyrequests"];
+const BUSY: [&str; 5] = ["queuefull", "ratelimit", "resourceexhausted", "throttl", "toomanyrequests"];
+/// … of one that has none for anybody.
+const OVERLOADED: [&str; 1] = ["overloaded"];
 /// … of the request.
 const REQUEST: [&str; 21] = [
     "badrequest",
@@ -159,6 +160,9 @@ impl Report {
         if self.names(&ACCOUNT) {
             return Failure::Misconfigured(self.status.unwrap_or(403));
         }
+        if self.names(&OVERLOADED) || self.status == Some(529) {
+            return Failure::Overloaded { retry_after_s: None };
+        }
         if self.names(&BUSY) {
             return Failure::RateLimited { retry_after_s: None };
         }
@@ -167,7 +171,7 @@ impl Report {
             return rejected();
         }
         match self.status {
-            Some(429 | 529) => Failure::RateLimited { retry_after_s: None },
+            Some(429) => Failure::RateLimited { retry_after_s: None },
             Some(status @ 401..=404) => Failure::Misconfigured(status),
             Some(status @ (408 | 500..)) => Failure::Status(status),
             Some(_) => rejected(),
@@ -183,6 +187,7 @@ mod tests {
     #[test]
     fn an_error_says_whose_it_is() {
         let busy = Failure::RateLimited { retry_after_s: None };
+        let overloaded = Failure::Overloaded { retry_after_s: None };
         for (data, expected) in [
             (r#"{"error":{"message":"boom"}}"#, Failure::Reported),
             (r#"{"error":"boom"}"#, Failure::Reported),
@@ -195,8 +200,11 @@ mod tests {
             (r#"{"detail":"boom"}"#, Failure::Reported),
             (r#"{"error":{"message":"boom","type":"server_error","code":null}}"#, Failure::Reported),
             (r#"{"error":{"code":503,"message":"boom"}}"#, Failure::Status(503)),
-            (r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#, busy.clone()),
-            (r#"{"error":{"code":529}}"#, busy.clone()),
+            (
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+                overloaded.clone(),
+            ),
+            (r#"{"error":{"code":529}}"#, overloaded.clone()),
             (r#"{"error":{"code":"429","message":"slow down"}}"#, busy.clone()),
             (r#"{"error":{"type":"rate_limit_error"}}"#, busy.clone()),
             (r#"[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"x"}}]"#, busy),
@@ -263,6 +271,6 @@ mod tests {
     #[test]
     fn a_reason_of_an_end_that_is_an_error_is_one() {
         assert_eq!(of_reason("insufficient_system_resource"), Failure::Reported);
-        assert_eq!(of_reason("engine_overloaded"), Failure::RateLimited { retry_after_s: None });
+        assert_eq!(of_reason("engine_overloaded"), Failure::Overloaded { retry_after_s: None });
     }
 }

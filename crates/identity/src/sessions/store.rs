@@ -2,7 +2,7 @@
 
 use sqlx::{PgConnection, PgPool, Row as _};
 use time::{Duration, OffsetDateTime};
-use types::Wallet;
+use types::WalletId;
 use uuid::Uuid;
 
 use super::{MAX_ACTIVE_SESSIONS, Session, SessionId, SessionRow};
@@ -13,9 +13,9 @@ pub(super) const BATCH: usize = 1_000;
 const KEPT: Duration = Duration::days(1);
 
 /// Waits for whoever else changes the sessions of this wallet, until the transaction ends.
-pub(super) async fn lock_wallet(tx: &mut PgConnection, wallet: Wallet) -> Result<(), sqlx::Error> {
+pub(super) async fn lock_wallet(tx: &mut PgConnection, wallet: WalletId) -> Result<(), sqlx::Error> {
     sqlx::query("select pg_advisory_xact_lock(hashtextextended('wallet_session ' || encode($1, 'hex'), 0))")
-        .bind(wallet.0)
+        .bind(wallet.to_bytes())
         .execute(tx)
         .await?;
     Ok(())
@@ -24,7 +24,7 @@ pub(super) async fn lock_wallet(tx: &mut PgConnection, wallet: Wallet) -> Result
 /// Ends all but the wallet's `keep` newest sessions and names those that ended.
 pub(super) async fn end_oldest(
     tx: &mut PgConnection,
-    wallet: Wallet,
+    wallet: WalletId,
     keep: i64,
     now: OffsetDateTime,
 ) -> Result<Vec<SessionId>, sqlx::Error> {
@@ -35,7 +35,7 @@ pub(super) async fn end_oldest(
              order by created_at desc, id desc offset $2)
          returning id",
     )
-    .bind(wallet.0)
+    .bind(wallet.to_bytes())
     .bind(keep)
     .bind(now)
     .fetch_all(tx)
@@ -49,7 +49,7 @@ pub(super) async fn insert(tx: &mut PgConnection, session: &Session, label: &str
          values ($1, $2, $3, $4, $5, $6)",
     )
     .bind(session.id.0)
-    .bind(session.wallet.0)
+    .bind(session.wallet.to_bytes())
     .bind(&session.origin)
     .bind(label)
     .bind(session.created_at)
@@ -76,7 +76,8 @@ pub(super) async fn read(
     row.map(|row| {
         Ok(Session {
             id,
-            wallet: Wallet(row.try_get("wallet")?),
+            wallet: WalletId::from_bytes(row.try_get("wallet")?)
+                .ok_or_else(|| sqlx::Error::Decode("wallet_session.wallet is no wallet".into()))?,
             origin: row.try_get("origin")?,
             created_at: row.try_get("created_at")?,
             expires_at: row.try_get("expires_at")?,
@@ -102,7 +103,7 @@ pub(super) async fn is_living(
 
 pub(super) async fn list(
     db: &PgPool,
-    wallet: Wallet,
+    wallet: WalletId,
     now: OffsetDateTime,
 ) -> Result<Vec<SessionRow>, sqlx::Error> {
     let rows = sqlx::query(
@@ -110,7 +111,7 @@ pub(super) async fn list(
          where wallet = $1 and revoked_at is null and expires_at > $2
          order by created_at desc, id desc limit $3",
     )
-    .bind(wallet.0)
+    .bind(wallet.to_bytes())
     .bind(now)
     .bind(MAX_ACTIVE_SESSIONS)
     .fetch_all(db)
@@ -131,7 +132,7 @@ pub(super) async fn list(
 /// Ends a session; `false` when the wallet has none of this id.
 pub(super) async fn revoke(
     tx: &mut PgConnection,
-    wallet: Wallet,
+    wallet: WalletId,
     id: SessionId,
     now: OffsetDateTime,
 ) -> Result<bool, sqlx::Error> {
@@ -139,7 +140,7 @@ pub(super) async fn revoke(
         "update wallet_session set revoked_at = coalesce(revoked_at, $3) where id = $1 and wallet = $2",
     )
     .bind(id.0)
-    .bind(wallet.0)
+    .bind(wallet.to_bytes())
     .bind(now)
     .execute(tx)
     .await?;

@@ -9,7 +9,7 @@ use ring::hmac;
 use ring::rand::SecureRandom;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use types::Wallet;
+use types::WalletId;
 use uuid::Uuid;
 
 use super::{Session, SessionId};
@@ -28,7 +28,7 @@ struct Header<'a> {
 
 #[derive(Serialize, Deserialize)]
 struct Payload<'a> {
-    sub: Wallet,
+    sub: WalletId,
     origin: &'a str,
     sid: Uuid,
     iat: i64,
@@ -40,7 +40,7 @@ struct Payload<'a> {
 /// What a token of ours says.
 pub(super) struct Claims {
     pub(super) id: SessionId,
-    wallet: Wallet,
+    wallet: WalletId,
     origin: String,
     pub(super) expires_at: OffsetDateTime,
 }

@@ -14,7 +14,7 @@ use domain::chat::{self, Feedback, Look, Said, Sharing, Whose};
 use domain::flags::Flag;
 use serde::Deserialize;
 use time::macros::format_description;
-use types::Wallet;
+use types::WalletId;
 use uuid::Uuid;
 
 use super::super::App;
@@ -111,7 +111,7 @@ async fn show(
 }
 
 /// One's own newest turns, unless something else is asked for. Whoever is not signed in reads what is shared.
-fn look(wanted: &Wanted, wallet: Option<Wallet>) -> (Whose, Shown, Look) {
+fn look(wanted: &Wanted, wallet: Option<WalletId>) -> (Whose, Shown, Look) {
     let own = wallet.filter(|_| wanted.whose.as_deref() != Some("public")).map(Whose::Of);
     let whose = own.unwrap_or(Whose::Public);
     match (wanted.turn, wanted.before) {
@@ -200,7 +200,7 @@ async fn mine(
     app: &App,
     reader: &Reader,
     names: Result<Path<(String, String)>, PathRejection>,
-) -> Result<(Arc<agent::Agent>, Wallet), Box<Response>> {
+) -> Result<(Arc<agent::Agent>, WalletId), Box<Response>> {
     let found = match named(app, names).await {
         Ok(Some(found)) => found,
         Ok(None) => return Err(Box::new(agents::nobody(app, reader).await)),
@@ -224,17 +224,22 @@ fn unexpected(reader: &Reader, error: anyhow::Error) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use types::Wallet;
+
     use super::*;
 
     #[test]
     fn ones_own_is_shown_to_oneself_alone() {
-        let me = Some(Wallet([1; 20]));
+        let me = Some(WalletId::by_key(Wallet([1; 20])));
         let ask = |whose: Option<&str>, before| Wanted {
             whose: whose.map(str::to_owned),
             before,
             ..Wanted::default()
         };
-        assert_eq!(look(&ask(None, None), me), (Whose::Of(Wallet([1; 20])), Shown::Own, Look::Page(None)));
+        assert_eq!(
+            look(&ask(None, None), me),
+            (Whose::Of(WalletId::by_key(Wallet([1; 20]))), Shown::Own, Look::Page(None))
+        );
         for nobody in [ask(None, None), ask(Some("own"), None), ask(Some("public"), None)] {
             assert_eq!(look(&nobody, None), (Whose::Public, Shown::Public, Look::Page(None)));
         }

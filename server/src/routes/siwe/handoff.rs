@@ -119,6 +119,9 @@ pub(crate) struct ExchangeAnswer {
     /// The wallet, with its checksum.
     #[schema(value_type = String)]
     address: Wallet,
+    /// Of a wallet that is a contract: its chain (EIP-155).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chain_id: Option<u64>,
     /// The session, as the list names it.
     session_id: String,
     /// When it ends: with the session that was handed on.
@@ -160,7 +163,8 @@ pub(crate) async fn exchange(
         Ok(opened) => {
             let answer = ExchangeAnswer {
                 token: opened.token.reveal().to_owned(),
-                address: opened.session.wallet,
+                address: opened.session.wallet.address,
+                chain_id: opened.session.wallet.chain_id(),
                 session_id: opened.session.id.to_string(),
                 expires_at: moment(opened.session.expires_at),
             };

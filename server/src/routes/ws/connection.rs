@@ -18,7 +18,7 @@ use identity::{Redeemed, SessionId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
-use types::{Pool, Wallet};
+use types::{Pool, WalletId};
 use uuid::Uuid;
 
 use super::frames::{self, Said};
@@ -418,7 +418,7 @@ impl Connection {
 }
 
 /// The wallet as this agent's community knows it: its account there pays.
-async fn speaker(app: &App, agent: &Agent, wallet: Wallet) -> anyhow::Result<Speaker> {
+async fn speaker(app: &App, agent: &Agent, wallet: WalletId) -> anyhow::Result<Speaker> {
     let (ctx, community) = (&app.ctx, agent.community);
     let account = member::account(ctx, community, wallet).await?;
     let tier = member::tier(ctx, community, wallet).await?;

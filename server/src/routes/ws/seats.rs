@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ::limits::{Client, Full, Share, Shares};
 use identity::sessions::SessionId;
 use time::{Duration, OffsetDateTime};
-use types::Wallet;
+use types::WalletId;
 
 /// Sockets of one address (SPEC §8): a household, or an office's three people.
 const PER_ADDRESS: usize = 10;
@@ -31,7 +31,7 @@ pub(crate) struct Seats(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     by_address: Shares<Client>,
-    by_wallet: Shares<Wallet>,
+    by_wallet: Shares<WalletId>,
     said: Mutex<HashMap<SessionId, VecDeque<OffsetDateTime>>>,
 }
 
@@ -83,14 +83,14 @@ impl Seats {
 /// A connection's place.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    by_wallet: Shares<Wallet>,
+    by_wallet: Shares<WalletId>,
     _place: Share<Client>,
-    wallet: Option<Share<Wallet>>,
+    wallet: Option<Share<WalletId>>,
 }
 
 impl Seat {
     /// The connection is this wallet's from here on.
-    pub(crate) fn belong_to(&mut self, wallet: Wallet) -> Result<(), Full> {
+    pub(crate) fn belong_to(&mut self, wallet: WalletId) -> Result<(), Full> {
         if self.wallet.as_ref().is_some_and(|share| share.client() == wallet) {
             return Ok(());
         }
@@ -102,6 +102,8 @@ impl Seat {
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
+
+    use types::WalletId;
 
     use super::*;
 
@@ -138,7 +140,7 @@ mod tests {
     #[test]
     fn a_wallet_has_three_seats_wherever_it_sits() {
         let seats = Seats::default();
-        let (one, other) = (Wallet([1; 20]), Wallet([2; 20]));
+        let (one, other) = (WalletId::by_key(WalletId([1; 20])), WalletId::by_contract(WalletId([1; 20]), 1));
         let mut taken: Vec<Seat> = (0..=PER_WALLET)
             .map(|host| seats.sit(address(&format!("192.0.2.{host}"))).expect("free"))
             .collect();

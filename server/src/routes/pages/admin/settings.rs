@@ -9,7 +9,7 @@ use axum::response::Response;
 use domain::admin::{Deed, Recorded};
 use domain::community::{ADD_ADMIN, Admin, Deputy, REMOVE_ADMIN, RightFault};
 use domain::embed::{self, Allowed, ListFault, Origin};
-use types::Wallet;
+use types::WalletId;
 
 use super::super::super::App;
 use super::super::super::admin::{
@@ -195,13 +195,13 @@ fn wrong(form: &Form, field: &'static str, message: String) -> Refused {
     Refused::Wrong((field, form.field(field).to_owned(), message))
 }
 
-fn wallet(form: &Form) -> Result<Wallet, Refused> {
+fn wallet(form: &Form) -> Result<WalletId, Refused> {
     let parsed = form.field("wallet").trim().parse();
     parsed.map_err(|_| {
         wrong(
             form,
             "wallet",
-            "This has to be a wallet\u{2019}s address, 0x and 40 digits, copied whole.".to_owned(),
+            "Enter a wallet\u{2019}s address: 0x and 40 digits, copied whole. For a wallet that is a contract, put its chain first, such as eip155:8453:0x\u{2026}".to_owned(),
         )
     })
 }
