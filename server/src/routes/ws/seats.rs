@@ -103,7 +103,7 @@ impl Seat {
 mod tests {
     use uuid::Uuid;
 
-    use types::WalletId;
+    use types::{Wallet, WalletId};
 
     use super::*;
 
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn a_wallet_has_three_seats_wherever_it_sits() {
         let seats = Seats::default();
-        let (one, other) = (WalletId::by_key(WalletId([1; 20])), WalletId::by_contract(WalletId([1; 20]), 1));
+        let (one, other) = (WalletId::by_key(Wallet([1; 20])), WalletId::by_contract(Wallet([1; 20]), 1));
         let mut taken: Vec<Seat> = (0..=PER_WALLET)
             .map(|host| seats.sit(address(&format!("192.0.2.{host}"))).expect("free"))
             .collect();
