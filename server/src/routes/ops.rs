@@ -87,8 +87,7 @@ pub(crate) struct ReadyQuery {
     responses(
         (status = 200, description = "Ready", body = String, content_type = "text/plain"),
         (status = 503, description = "Not ready; with `verbose`, the operator reads each check and what it saw", body = String, content_type = "text/plain"),
-    ),
-    security((), ("operator" = []))
+    )
 )]
 pub(crate) async fn readyz(
     State(app): State<Arc<App>>,

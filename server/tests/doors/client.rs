@@ -81,6 +81,13 @@ impl Ask<'_> {
         Self { request: self.request.header(name, value), ..self }
     }
 
+    /// Names another host than the house's.
+    pub(crate) fn host(mut self, host: &str) -> Self {
+        let headers = self.request.headers_mut().expect("a sound request");
+        headers.insert("host", host.parse().expect("a header's value"));
+        self
+    }
+
     pub(crate) fn key(self, key: &str) -> Self {
         self.header("authorization", &format!("Bearer {key}"))
     }

@@ -156,8 +156,7 @@ async fn a_window_hands_a_session_only_to_a_chat_of_ours() {
         "same-origin-allow-popups"
     );
 
-    let elsewhere =
-        house.get("/signin").header("accept", "text/html").header("host", "192.0.2.1").send().await;
+    let elsewhere = house.get("/signin").header("accept", "text/html").host("192.0.2.1").send().await;
     assert!(
         elsewhere.text().contains(&format!("href=\"{own}/signin\"")),
         "a wallet signs for our own name alone"
