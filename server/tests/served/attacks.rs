@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::world::World;
+use crate::client::question;
+use crate::provider::Provider;
+use crate::world::{PLENTY, World};
 
 /// A second request, hidden behind the first: nothing may ever answer it.
 const SMUGGLED: &str = "GET /version HTTP/1.1\r\nHost: smuggled\r\n\r\n";
@@ -89,4 +91,28 @@ async fn heads_that_no_client_sends_are_refused() {
         format!("GET /health HTTP/1.1\r\n{}Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", "Host: test\r\n");
     let answer = raw(served.gateway(), upgrade.as_bytes()).await;
     assert_eq!(status(&answer), 200, "an upgrade that is not offered is not taken: {answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_slow_first_tokens_close_nothing_for_others() {
+    let world = World::new().await;
+    let (slow, other) = (world.payer(PLENTY).await, world.payer(PLENTY).await);
+    let provider = Provider::start().await;
+    let quick = provider
+        .catalog()
+        .replace("hold_slice_tokens = 2048", "hold_slice_tokens = 2048\nfirst_token_seconds = 1");
+    let served = world.launch().catalog(&quick).start().await;
+    let mut hands = Vec::new();
+    for number in 0..3 {
+        let text = format!("Say nothing {number}.");
+        hands.push(provider.expect(&text));
+        let reply = slow.at(&served).ask(&question(&text, 50)).await;
+        assert!(matches!(reply.status, 502 | 504), "{}: {}", reply.status, reply.text);
+    }
+    let hand = provider.expect("Two words.");
+    (0..2).for_each(|_| hand.chunk());
+    hand.end(5, 2);
+    let reply = other.at(&served).ask(&question("Two words.", 50)).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    world.audited().await;
 }
