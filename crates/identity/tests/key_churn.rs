@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use identity::{KeyError, KeyKind, KeyLimits, KeyRequest, KeyRing, NewKey, Peppers, Reach, Scopes, Secret};
+use identity::{KeyError, KeyKind, KeyLimits, KeyRequest, KeyRing, NewKey, Peppers, Scopes, Secret};
 use testing::postgres::TestDatabase;
 use time::Duration;
 use time::macros::datetime;
@@ -19,11 +19,6 @@ fn request() -> KeyRequest {
         scopes: Scopes::developer(),
         limits: KeyLimits::default_for(KeyKind::Sandbox),
     }
-}
-
-fn reach() -> Reach {
-    let KeyRequest { kind, scopes, limits, .. } = request();
-    Reach { kind, scopes, limits }
 }
 
 struct House {
@@ -54,9 +49,9 @@ async fn an_account_makes_twenty_keys_a_day_by_whatever_way() {
     for number in 0..19 {
         if number % 2 == 0 {
             let id = house.key().await.key.public_id;
-            house.ring.revoke(ACCOUNT, &id).await.expect("revoked");
+            house.ring.revoke(ACCOUNT, &id, |_| true).await.expect("revoked");
         } else {
-            let rotated = house.ring.rotate(ACCOUNT, &kept.key.public_id, reach(), Duration::ZERO).await;
+            let rotated = house.ring.rotate(ACCOUNT, &kept.key.public_id, Duration::ZERO, |_| true).await;
             kept = rotated.expect("a rotation makes a key");
         }
         house.clock.advance(Duration::minutes(1));
@@ -69,7 +64,7 @@ async fn an_account_makes_twenty_keys_a_day_by_whatever_way() {
     let now = house.clock.now();
     assert_eq!(i64::from(retry_after_s), (until - now).whole_seconds());
     assert_eq!(until - now, Duration::hours(24) - Duration::minutes(19));
-    let rotated = house.ring.rotate(ACCOUNT, &kept.key.public_id, reach(), Duration::ZERO).await;
+    let rotated = house.ring.rotate(ACCOUNT, &kept.key.public_id, Duration::ZERO, |_| true).await;
     assert_eq!(wait(rotated.expect_err("a rotation is no way round")), (until, retry_after_s));
     assert!(house.ring.create(KeyRequest { account: AccountId(8), ..request() }).await.is_ok());
     house.clock.advance(until - now);
@@ -82,10 +77,10 @@ async fn an_account_makes_twenty_keys_a_day_by_whatever_way() {
 async fn keys_that_ended_leave_the_list_and_then_the_table() {
     let house = House::new().await;
     let (revoked, rotated) = (house.key().await, house.key().await);
-    let successor = house.ring.rotate(ACCOUNT, &rotated.key.public_id, reach(), Duration::days(7)).await;
+    let successor = house.ring.rotate(ACCOUNT, &rotated.key.public_id, Duration::days(7), |_| true).await;
     let successor = successor.expect("rotated").key.public_id;
-    house.ring.revoke(ACCOUNT, &revoked.key.public_id).await.expect("revoked");
-    house.ring.revoke(ACCOUNT, &successor).await.expect("revoked");
+    house.ring.revoke(ACCOUNT, &revoked.key.public_id, |_| true).await.expect("revoked");
+    house.ring.revoke(ACCOUNT, &successor, |_| true).await.expect("revoked");
     let kept = house.key().await;
     let listed = async || house.ring.list(ACCOUNT).await.expect("listed").len();
     let rows = async || -> i64 {

@@ -495,7 +495,7 @@ async fn no_private_address_of_a_picture_leaves_the_house() {
 async fn the_chat_s_socket_tells_the_same() {
     let scene = Scene::open().await;
     domain::demo::ensure(&scene.house.ctx).await.expect("made");
-    let (session, _) = scene.house.signed_in(Wallet([0xa; 20])).await;
+    let (session, _) = scene.house.signed_in(types::WalletId::by_key(Wallet([0xa; 20]))).await;
     let mut socket = scene.house.speaking("demo:1", "192.0.2.1", &session).await;
     let thought = delta(&json!({"reasoning_content": "hmm"}));
     let list = delta(&json!({"content": [{"type": "text", "text": "an answer"}]}));

@@ -35,7 +35,7 @@ async fn play(world: &World, seed: u64, count: u64) -> Result<(), String> {
             let played = world.play(lane, number, script).await;
             played.map_err(|fault| format!("seed {seed}, sequence {number}: {fault}\n{text}"))?;
         }
-        Ok(())
+        Ok::<(), String>(())
     });
     futures_util::future::try_join_all(lanes).await?;
     world.totals().await

@@ -97,6 +97,7 @@ impl World {
             keys: BTreeMap::new(),
             base_urls: BTreeMap::new(),
             scripted_pace: Duration::ZERO,
+            scripted: finn::ScriptedModels::Off,
             clock: clock.clone(),
             render_metrics: None,
         };
@@ -129,13 +130,14 @@ impl World {
             sandbox: domain::sandbox::Minted::default(),
             agents: domain::agent::Known::default(),
             chat: domain::chat::Running::default(),
+            keyed: domain::idempotency::answers::InFlight::default(),
         });
         let mut keys = Vec::new();
         for lane in 0..LANES {
             keys.push(payer(&ctx, &database, lane).await);
         }
         let ended = Ends::default();
-        Self { ctx, database, vendor, key, ended, _lease: lease, _service_keys: folder, _servers: servers }
+        Self { ctx, database, vendor, keys, ended, _lease: lease, _service_keys: folder, _servers: servers }
     }
 
     /// Plays one script and says what is wrong with its end. After a failure the same provider answers well once, so
@@ -342,6 +344,7 @@ fn ask(model: String, prompt: String) -> Ask {
         options: types::s2s::Options::default(),
         whole: false,
         clamp: false,
+        fallback: turn::Fallback::Nobody,
     }
 }
 
