@@ -17,7 +17,7 @@ use world::World;
 
 /// Sequences that are under way at once, each on providers and with an account of its own: what one provider's failures do
 /// to another caller is another test's.
-const LANES: u64 = 32;
+const LANES: u64 = 128;
 /// A planted fault has to be caught within so many.
 const TO_CATCH: u64 = 2_000;
 

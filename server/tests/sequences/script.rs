@@ -5,11 +5,16 @@
 use std::time::Duration;
 
 use domain::price::WorstCase;
+use domain::turn::{Ask, Fallback};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
-use crate::vendor::{Close, Play};
+use types::Pool;
+use types::catalog::Catalog;
+use types::s2s::Options;
+
+use crate::vendor::{Close, MARK, Play};
 
 /// Which dialect the provider speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +168,43 @@ impl Script {
             events: vec![(Event::Text(4), false)],
             ending: Ending::Whole { figures: vec![figures], sign_off: true },
         }
+    }
+
+    /// The request that this answers.
+    pub(crate) fn ask(&self, model: &str, number: u64) -> Ask {
+        Ask {
+            request_id: "sequences".to_owned(),
+            model: model.to_owned(),
+            pool: None,
+            prompt: format!("{MARK}{number} ."),
+            messages: Vec::new(),
+            max_tokens: Some(self.max_tokens),
+            tools: None,
+            tool_choice: None,
+            temperature: None,
+            top_p: None,
+            stop: None,
+            response_format: None,
+            options: Options::default(),
+            whole: self.whole,
+            clamp: false,
+            fallback: Fallback::Nobody,
+        }
+    }
+
+    /// What the request may cost at most.
+    pub(crate) fn worst_case(&self, catalog: &Catalog, number: u64) -> WorstCase {
+        let pool = match self.dialect {
+            Dialect::Openai => Pool::Cheap,
+            Dialect::Anthropic => Pool::Standard,
+        };
+        WorstCase::of(catalog, pool, &self.ask("", number))
+    }
+
+    /// The provider may fail before it has begun, and the caller gets a refusal: always without a sign of life, and with
+    /// thoughts when they and the failure come in one read.
+    pub(crate) fn may_never_begin(&self) -> bool {
+        self.fails() && !self.is_visible()
     }
 
     /// The provider fails, as its breaker sees it.

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use axum::routing::get;
 use domain::Ctx;
-use domain::price::WorstCase;
-use domain::turn::{self, Ask, Asker, Piece};
+use domain::turn::{self, Asker, Piece};
 use identity::{
     ApiKey, KeyKind, KeyLimits, KeyRequest, KeyRing, Limits, Peppers, Scopes, Secret, ServiceKeys,
 };
@@ -21,11 +20,13 @@ use types::catalog::Catalog;
 use types::{AccountId, Clock, CommunityId, LotId, Pool};
 
 use crate::LANES;
-use crate::script::{Dialect, Expected, Leave, Script};
-use crate::vendor::{MARK, Vendor};
+use crate::script::{Dialect, Leave, Script};
+use crate::vendor::Vendor;
 
 /// How long a hold may stay open after its caller is done.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Seconds that a provider may have to rest before it is asked: a breaker's rest, and a little more.
+const RESTS_AT_MOST: u32 = 60;
 /// More than all sequences together cost.
 const CREDIT: i64 = 1_000_000_000_000;
 
@@ -141,29 +142,58 @@ impl World {
     }
 
     /// Plays one script and says what is wrong with its end. After a failure the same provider answers well once, so
-    /// that nobody rests it.
+    /// that it is rarely rested.
     pub(crate) async fn play(&self, lane: u64, number: u64, script: Script) -> Result<(), String> {
         let sound = Script::sound(script.dialect);
         let fails = script.fails();
-        self.once(lane, number, script).await?;
-        if fails { self.once(lane, u64::MAX - number, sound).await } else { Ok(()) }
+        self.until_asked(lane, number, &script).await?;
+        if script.leave == Leave::BeforeTheHead {
+            self.lane_is_quiet(lane).await?;
+        }
+        if fails { self.until_asked(lane, u64::MAX - number, &sound).await } else { Ok(()) }
     }
 
-    async fn once(&self, lane: u64, number: u64, script: Script) -> Result<(), String> {
-        self.vendor.expect(number, script.play());
-        let pool = match script.dialect {
-            Dialect::Openai => Pool::Cheap,
-            Dialect::Anthropic => Pool::Standard,
-        };
+    /// Waits for the end of what was given up: it fails or is charged when nobody looks any more.
+    async fn lane_is_quiet(&self, lane: u64) -> Result<(), String> {
         let key = &self.keys[usize::try_from(lane).expect("small")];
-        let question = format!("{MARK}{number} .");
-        let ask = Ask {
-            max_tokens: Some(script.max_tokens),
-            whole: script.whole,
-            ..ask(model_of(script.dialect, lane), question)
-        };
-        let worst = WorstCase::of(&self.ctx.catalog, pool, &ask);
-        let leave = script.leave;
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let open: i64 =
+                sqlx::query_scalar("select count(*) from hold where community_id = $1 and state = 0")
+                    .bind(key.community.0)
+                    .fetch_one(&self.database.pool)
+                    .await
+                    .expect("the books are readable");
+            match open {
+                0 => return Ok(()),
+                _ if tokio::time::Instant::now() > deadline => return Err("a hold stayed open".to_owned()),
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    /// Plays a script again while its provider is being rested: requests that were given up may fail long after.
+    async fn until_asked(&self, lane: u64, number: u64, script: &Script) -> Result<(), String> {
+        for _ in 0..RESTS_AT_MOST {
+            let (id, charged) = self.once(lane, number, script).await;
+            if id.is_some() || script.leave != Leave::Never || script.may_never_begin() {
+                // One that was given up may still be asked for.
+                if id.is_some() {
+                    self.vendor.forget(number);
+                }
+                let key = &self.keys[usize::try_from(lane).expect("small")];
+                return self.judge(key, script, number, id, charged).await;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Err("the answer never began".to_owned())
+    }
+
+    /// The reservation of a request that began, and what its last event said was charged.
+    async fn once(&self, lane: u64, number: u64, script: &Script) -> (Option<String>, Option<i64>) {
+        self.vendor.expect(number, script.play());
+        let key = &self.keys[usize::try_from(lane).expect("small")];
+        let ask = script.ask(&model_of(script.dialect, lane), number);
         let started = tokio::spawn({
             let (ctx, key) = (Arc::clone(&self.ctx), Arc::clone(key));
             async move {
@@ -171,54 +201,40 @@ impl World {
                 turn::start(&ctx, Asker::of_key(&key, counted), ask).await
             }
         });
-        if leave == Leave::BeforeTheHead {
+        if script.leave == Leave::BeforeTheHead {
             // The question is on its way by then, or not yet: both are part of the play.
             tokio::time::sleep(Duration::from_millis(number % 7)).await;
             started.abort();
         }
-        let mut id = None;
-        let mut charged_by_answer = None;
-        if let Ok(Ok(mut started)) = started.await {
-            id = Some(started.reservation_id);
-            let mut pieces = 0;
-            'answer: while let Some(batch) = started.events.next().await {
-                for piece in batch {
-                    match piece {
-                        Piece::Text(_) | Piece::ToolCall { .. } => pieces += 1,
-                        Piece::Done(finished) => charged_by_answer = Some(finished.cost.0),
-                        Piece::Broken { cost, .. } => charged_by_answer = Some(cost.0),
-                    }
-                    if leave == Leave::AfterPieces(pieces) && charged_by_answer.is_none() {
-                        break 'answer;
-                    }
+        let Ok(Ok(mut started)) = started.await else { return (None, None) };
+        let id = Some(started.reservation_id.to_string());
+        let mut pieces = 0;
+        while let Some(batch) = started.events.next().await {
+            for piece in batch {
+                match piece {
+                    Piece::Text(_) | Piece::ToolCall { .. } => pieces += 1,
+                    Piece::Done(finished) => return (id, Some(finished.cost.0)),
+                    Piece::Broken { cost, .. } => return (id, Some(cost.0)),
+                }
+                if script.leave == Leave::AfterPieces(pieces) {
+                    return (id, None);
                 }
             }
         }
-        if id.is_some() {
-            self.vendor.forget(number);
-        }
-        let id = id.map(|id| id.to_string());
-        self.judge(key, &script, &worst, id, charged_by_answer).await
+        (id, None)
     }
 
+    /// What the totals do not show: a request that was given up, or never begun, has no id to be found by.
     async fn judge(
         &self,
         key: &ApiKey,
         script: &Script,
-        worst: &WorstCase,
+        number: u64,
         id: Option<String>,
         charged_by_answer: Option<i64>,
     ) -> Result<(), String> {
-        // A refused or abandoned request has a hold too, or none when it was given up before that; it is found by its
-        // question, whose hash nothing else has, only for those that began. For the others the totals speak.
-        let Some(id) = id else {
-            return match script.expected() {
-                Expected::Charged { .. } if script.leave == Leave::Never => {
-                    Err("the answer never began".to_owned())
-                }
-                _ => Ok(()),
-            };
-        };
+        let Some(id) = id else { return Ok(()) };
+        let worst = script.worst_case(&self.ctx.catalog, number);
         let hold = self.closed(key, &id).await?;
         let mismatched = self.has_row(key, "usage_mismatch", &id).await;
         if mismatched {
@@ -245,7 +261,7 @@ impl World {
                     "{prompt} + {completion} tokens cost {price}, and {charged} was charged"
                 ));
             }
-            script.expected().check_charged(worst, prompt, completion, mismatched)
+            script.expected().check_charged(&worst, prompt, completion, mismatched)
         } else {
             self.ended.released.fetch_add(1, Ordering::Relaxed);
             script.expected().check_released(self.has_row(key, "loss", &id).await)
@@ -325,27 +341,6 @@ struct Hold {
     charged: Option<i64>,
     tokens_in: Option<i64>,
     tokens_out: Option<i64>,
-}
-
-fn ask(model: String, prompt: String) -> Ask {
-    Ask {
-        request_id: "sequences".to_owned(),
-        model,
-        pool: None,
-        prompt,
-        messages: Vec::new(),
-        max_tokens: None,
-        tools: None,
-        tool_choice: None,
-        temperature: None,
-        top_p: None,
-        stop: None,
-        response_format: None,
-        options: types::s2s::Options::default(),
-        whole: false,
-        clamp: false,
-        fallback: turn::Fallback::Nobody,
-    }
 }
 
 async fn payer(ctx: &Ctx, database: &TestDatabase, lane: u64) -> Arc<ApiKey> {
