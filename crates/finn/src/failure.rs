@@ -275,6 +275,7 @@ fn looks_like_a_key(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::Verdict::{Unknown, Unwell, Well};
     use super::*;
 
     #[test]
@@ -283,7 +284,6 @@ mod tests {
             let failure = Failure::of_status(status, None, Some(7));
             (failure.code(), failure.http_status(), failure.verdict(), failure.next_model_may_try())
         };
-        use Verdict::{Unknown, Unwell, Well};
         for status in [400, 409, 413, 415, 422, 431, 451] {
             assert_eq!(told(status), ("provider_rejected", 400, Well, false), "{status}");
         }

@@ -80,7 +80,7 @@ impl ProviderGuard {
     fn resting(&self) -> Option<Failure> {
         let now = self.clock.now();
         let mut rest = lock(&self.rest);
-        let Some(Rest { until, why }) = rest.as_ref() else { return None };
+        let Rest { until, why } = rest.as_ref()?;
         if *until <= now {
             *rest = None;
             return None;
@@ -131,14 +131,11 @@ impl ProviderGuard {
         let provider = &self.name;
         match scope {
             Scope::Account => {
-                tracing::info!(provider, open, "the provider's breaker changed for one account")
+                tracing::info!(provider, open, "the provider's breaker changed for one account");
             }
             Scope::All => {
-                metrics::gauge!("finn_breaker_open", "provider" => provider.clone()).set(if open {
-                    1.0
-                } else {
-                    0.0
-                });
+                let value = if open { 1.0 } else { 0.0 };
+                metrics::gauge!("finn_breaker_open", "provider" => provider.clone()).set(value);
                 tracing::warn!(provider, open, "the provider's breaker changed");
             }
         }

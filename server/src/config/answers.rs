@@ -77,7 +77,7 @@ fn without_a_model(settings: &Settings) -> impl Iterator<Item = Finding> + '_ {
 }
 
 /// The variables that hold the keys of the providers of these models.
-fn keys_of<'c>(catalog: &'c Catalog, is_meant: impl Fn(&str) -> bool) -> Vec<&'c str> {
+fn keys_of(catalog: &Catalog, is_meant: impl Fn(&str) -> bool) -> Vec<&str> {
     let models = catalog.models.iter().filter(|(id, _)| is_meant(id));
     let providers = models.filter_map(|(_, model)| catalog.providers.get(&model.provider));
     let real = providers.filter(|provider| provider.kind != ProviderKind::Scripted);

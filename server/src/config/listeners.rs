@@ -10,11 +10,11 @@ use super::settings::{Environment, Settings};
 const ON_NETWORK: &str = "FREESIDE_DEVELOPMENT_ON_NETWORK";
 
 /// The listeners of these roles.
-fn listeners<'a>(
-    roles: &'a Roles,
+fn listeners(
+    roles: &Roles,
     listen: SocketAddr,
     finn_listen: SocketAddr,
-) -> impl Iterator<Item = (&'static str, SocketAddr)> + 'a {
+) -> impl Iterator<Item = (&'static str, SocketAddr)> + '_ {
     [(Role::Gateway, "FREESIDE_LISTEN", listen), (Role::Finn, "FINN_LISTEN", finn_listen)]
         .into_iter()
         .filter(|(role, _, _)| roles.has(*role))

@@ -161,3 +161,22 @@ pub(crate) async fn schema_version(pool: &PgPool) -> Result<i64, sqlx::Error> {
         .fetch_one(pool)
         .await
 }
+
+#[cfg(test)]
+mod tests {
+    use testing::postgres::TestDatabase;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_application_owns_nothing_and_the_owner_is_not_the_application() {
+        let database = TestDatabase::new().await;
+        assert!(check_role(&database.pool_for(roles::APP)).await.is_ok());
+        let refused = check_role(&database.pool_for(roles::OWNER)).await.expect_err("it owns every table");
+        for part in [roles::OWNER, "owns tables", "DATABASE_DIRECT_URL", roles::APP] {
+            assert!(refused.to_string().contains(part), "{part}: {refused}");
+        }
+        let refused = check_role(&database.pool_for(roles::SUPERUSER)).await.expect_err("it may do anything");
+        assert!(refused.to_string().contains("is a superuser"), "{refused}");
+    }
+}

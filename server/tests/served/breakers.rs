@@ -205,6 +205,8 @@ async fn a_pool_that_nobody_answers_is_refused_to_its_asker_and_no_breaker_count
         let mut replies = Vec::new();
         for _ in 0..12 {
             replies.push(attacker.ask(&ask("reasoning", "hello")).await);
+            // Each is refused within milliseconds: the victim has to come between them.
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         replies
     };
@@ -212,7 +214,13 @@ async fn a_pool_that_nobody_answers_is_refused_to_its_asker_and_no_breaker_count
         assert_eq!((reply.status, &reply.json()["error"]["code"]), (503, &json!("no_model_on")));
         assert_eq!(reply.header("x-should-retry"), "false", "no SDK asks again");
     }
-    assert_eq!(attacker.ask(&ask("cheap", "hello")).await.status, 200, "nor for itself elsewhere");
+    for client in [&victim, &attacker] {
+        assert_eq!(
+            client.ask(&ask("cheap", "hello")).await.status,
+            200,
+            "nor afterwards, nor for itself elsewhere"
+        );
+    }
     assert!(place.served.log().is_empty() || !place.served.log().contains("breaker changed"));
     place.world.audited().await;
 }

@@ -18,7 +18,17 @@ const LIST_AT_MOST: usize = 256 * 1024;
 
 /// What the engine said last.
 #[derive(Debug, Default)]
-pub(super) struct Available(Mutex<Option<(Instant, Option<Arc<BTreeSet<String>>>)>>);
+pub(super) struct Available(Mutex<Option<Said>>);
+
+/// Catalog ids of models, as one answer of the engine had them.
+type Models = Arc<BTreeSet<String>>;
+
+/// The last time that the engine was asked, and what it has said by then.
+#[derive(Debug)]
+struct Said {
+    at: Instant,
+    models: Option<Models>,
+}
 
 #[derive(Deserialize)]
 struct Ready {
@@ -27,18 +37,18 @@ struct Ready {
 
 impl Engine {
     /// Catalog ids of the models that can answer now; `None` while the engine has never said.
-    pub async fn models_now(&self) -> Option<Arc<BTreeSet<String>>> {
+    pub async fn models_now(&self) -> Option<Models> {
         // Held while the engine is asked: whoever comes meanwhile takes the same answer.
         let mut known = self.0.available.0.lock().await;
-        if let Some((at, models)) = &*known
-            && at.elapsed() < KEPT
+        if let Some(said) = &*known
+            && said.at.elapsed() < KEPT
         {
-            return models.clone();
+            return said.models.clone();
         }
         // An engine that is away for a moment has the models that it had.
-        let before = known.take().and_then(|(_, models)| models);
+        let before = known.take().and_then(|said| said.models);
         let models = self.ask_for_models().await.map(Arc::new).or(before);
-        *known = Some((Instant::now(), models.clone()));
+        *known = Some(Said { at: Instant::now(), models: models.clone() });
         models
     }
 

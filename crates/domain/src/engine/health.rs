@@ -58,6 +58,7 @@ impl EngineError {
 
 #[cfg(test)]
 mod tests {
+    use super::Verdict::{Unknown, Unwell, Well};
     use super::*;
 
     #[test]
@@ -68,7 +69,6 @@ mod tests {
             message: String::new(),
             retry_after_s: None,
         };
-        use Verdict::{Unknown, Unwell, Well};
         for (error, verdict, again) in [
             (EngineError::Unavailable { retry_after_s: 5 }, Unwell, true),
             (EngineError::Timeout, Unwell, false),

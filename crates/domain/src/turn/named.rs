@@ -98,7 +98,7 @@ mod tests {
             ("giant", 50, 250),
             ("odd", 2, 3),
         ];
-        let models: String = models.iter().map(|(id, input, output)| model(id, *input, *output)).collect();
+        let models = models.map(|(id, input, output)| model(id, input, output)).concat();
         let pools = [
             ("cheap", "\"small\", \"tiny\""),
             ("standard", "\"middle\", \"even\", \"same\""),
@@ -106,16 +106,11 @@ mod tests {
             ("architect", "\"giant\", \"odd\""),
             ("flagship", "\"giant\""),
         ];
-        let pools: String = pools
-            .iter()
-            .map(|(pool, models)| {
-                format!(
-                    "[pools.{pool}]\nmodels = [{models}]\ndefault_max_tokens = 10\nhold_slice_tokens = 10\n"
-                )
-            })
-            .collect();
+        let pools = pools.map(|(pool, models)| {
+            format!("[pools.{pool}]\nmodels = [{models}]\ndefault_max_tokens = 10\nhold_slice_tokens = 10\n")
+        });
         let provider = "[providers.p]\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n";
-        Catalog::parse(&format!("{provider}{models}{pools}")).expect("sound")
+        Catalog::parse(&format!("{provider}{models}{}", pools.concat())).expect("sound")
     }
 
     #[test]
