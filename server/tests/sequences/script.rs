@@ -241,7 +241,7 @@ impl Script {
             _ => None,
         });
         let first = (self.dialect == Dialect::Anthropic).then(|| self.first.prompt.value()).flatten();
-        let told = first.into_iter().chain(early).filter(|figure| *figure > 0).last();
+        let told = first.into_iter().chain(early).rfind(|figure| *figure > 0);
         let Ending::Whole { figures, .. } = &self.ending else { return told };
         let last = last_word(figures.iter().filter_map(|figures| figures.prompt.value()));
         match self.dialect {
@@ -278,10 +278,9 @@ impl Script {
 
     pub(crate) fn play(&self) -> Play {
         let mut parts = Vec::new();
-        let mut block = 0;
         match self.dialect {
             Dialect::Openai => {
-                parts.push((false, chunk(json!({"role": "assistant", "content": ""}), &Value::Null)))
+                parts.push((false, chunk(&json!({"role": "assistant", "content": ""}), &Value::Null)));
             }
             Dialect::Anthropic => {
                 let usage = self.first.json("input_tokens", "output_tokens");
@@ -290,12 +289,11 @@ impl Script {
                 parts.push((false, typed("message_start", json!({"message": message}))));
             }
         }
-        for (event, pause) in &self.events {
+        for (block, (event, pause)) in self.events.iter().enumerate() {
             let text = match self.dialect {
                 Dialect::Openai => openai(event, block),
                 Dialect::Anthropic => anthropic(event, block),
             };
-            block += 1;
             parts.push((*pause, text));
         }
         let close = self.end(&mut parts);
@@ -308,7 +306,7 @@ impl Script {
     fn end(&self, parts: &mut Vec<(bool, String)>) -> Close {
         match (&self.ending, self.dialect) {
             (Ending::Whole { figures, sign_off }, Dialect::Openai) => {
-                parts.push((false, chunk(json!({}), &json!("stop"))));
+                parts.push((false, chunk(&json!({}), &json!("stop"))));
                 for figures in figures {
                     let usage = figures.json("prompt_tokens", "completion_tokens");
                     parts.push((false, data(&json!({"choices": [], "usage": usage}))));
@@ -456,12 +454,12 @@ fn arguments(size: usize) -> String {
 
 fn openai(event: &Event, number: usize) -> String {
     match event {
-        Event::Text(size) => chunk(json!({"content": "w".repeat(*size)}), &Value::Null),
-        Event::Thought(size) => chunk(json!({"reasoning_content": "h".repeat(*size)}), &Value::Null),
+        Event::Text(size) => chunk(&json!({"content": "w".repeat(*size)}), &Value::Null),
+        Event::Thought(size) => chunk(&json!({"reasoning_content": "h".repeat(*size)}), &Value::Null),
         Event::Tool(size) => {
             let function = json!({"name": TOOL, "arguments": arguments(*size)});
             let call = json!({"index": number, "id": format!("call_{number}"), "type": "function", "function": function});
-            chunk(json!({"tool_calls": [call]}), &Value::Null)
+            chunk(&json!({"tool_calls": [call]}), &Value::Null)
         }
         Event::Early(figures) => {
             data(&json!({"choices": [], "usage": figures.json("prompt_tokens", "completion_tokens")}))
@@ -496,7 +494,7 @@ fn anthropic(event: &Event, number: usize) -> String {
     }
 }
 
-fn chunk(delta: Value, finish: &Value) -> String {
+fn chunk(delta: &Value, finish: &Value) -> String {
     data(
         &json!({"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}),
     )
