@@ -188,7 +188,7 @@ async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>)
     let passenger = Passenger {
         reservation_id,
         community: asker.account.community,
-        payer: asker.account.account.to_string(),
+        payer: asker.account.account.payer().to_string(),
         nft_id,
         tier: asker.tier,
         allowed_pools: asker.tier.allowed_pools().to_vec(),

@@ -57,6 +57,12 @@ impl AccountId {
         Self(-self.0.abs())
     }
 
+    /// Whose ledger account this is: the same for a payer's own and its sandbox account.
+    #[must_use]
+    pub fn payer(self) -> Self {
+        Self(self.0.abs())
+    }
+
     /// Whether this is the sandbox account of a payer.
     #[must_use]
     pub fn is_sandbox(self) -> bool {

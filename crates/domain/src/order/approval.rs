@@ -3,7 +3,7 @@
 //! What always holds: money that no vendor confirmed is credited by the operator, or asked for by an administrator and
 //! approved by the operator, never by an administrator alone; and nobody decides about an order of their own. Approving,
 //! the credit and the record are one commit; two approvals credit once. Deliberately absent: the books' own rules
-//! ([`super::review`]), and what administrators may do without the operator ([`crate::administrator`]).
+//! ([`mod@super::review`]), and what administrators may do without the operator ([`crate::administrator`]).
 
 use ledger::AccountKey;
 use sqlx::postgres::PgRow;
