@@ -34,6 +34,6 @@ create index usage_mismatch_by_age on usage_mismatch (at);
 
 -- A payer's sandbox account has the payer's account number, negative. It holds sandbox lots only. Lots of the day on which
 -- this migration runs may still lie in the payer's own account; they expire at midnight.
-alter table lot add constraint lot_of_sandbox_account check (account_id > 0 or source = 4);
+alter table lot add constraint lot_of_sandbox_account check (account_id >= 0 or source = 4);
 
 grant select, insert, delete on loss, usage_mismatch to freeside_app;

@@ -19,30 +19,23 @@ pub struct UsageReport {
     pub to: Date,
     /// By day, pool and model.
     pub lines: Vec<UsageLine>,
-    /// The account now.
+    /// The payer's own account now: what was bought or granted.
     pub balance: Balance,
+    /// The account of its sandbox keys now.
+    pub sandbox: Balance,
 }
 
-/// What a payer used from `from` to `to`, both counted, with sandbox and live keys; the balance is that of the ledger
-/// account which pays for keys of `kind`.
-pub async fn usage(
-    ctx: &Ctx,
-    payer: AccountKey,
-    kind: KeyKind,
-    from: Date,
-    to: Date,
-) -> anyhow::Result<UsageReport> {
+/// What a payer used from `from` to `to`, both counted, with sandbox and live keys.
+pub async fn usage(ctx: &Ctx, payer: AccountKey, from: Date, to: Date) -> anyhow::Result<UsageReport> {
     let mut connection = ctx.db.acquire().await?;
-    let account = paying_account(payer, kind);
     let lines = ledger::report::usage(&mut connection, payer, from, to).await?;
-    let balance = ledger::report::balance(&mut connection, account).await?;
-    // A sandbox account is opened by its first request, where its keys are older than sandbox accounts are.
-    let balance = match balance {
-        Some(balance) => balance,
-        None if account.account.is_sandbox() => Balance::default(),
-        None => anyhow::bail!("a caller's account {account:?} is not in the books"),
-    };
-    Ok(UsageReport { from, to, lines, balance })
+    let balance = ledger::report::balance(&mut connection, payer).await?;
+    let balance =
+        balance.ok_or_else(|| anyhow::anyhow!("a caller's account {payer:?} is not in the books"))?;
+    // A sandbox account is opened by its first request.
+    let sandbox = paying_account(payer, KeyKind::Sandbox);
+    let sandbox = ledger::report::balance(&mut connection, sandbox).await?.unwrap_or_default();
+    Ok(UsageReport { from, to, lines, balance, sandbox })
 }
 
 /// A page of what the account asked, newest first: each request with what became of its money.

@@ -173,7 +173,7 @@ async fn anthropic_s_errors_and_ends_are_read() {
     steps.extend([anthropic_text("Hi"), named(&json!({"type":"error","error":{"type":"overloaded_error"}}))]);
     house.claude.then(Act::Stream(steps));
     let end = house.ask(&ask("standard")).await.end();
-    assert_eq!((&end["code"], &end["usage"]["total_tokens"]), (&json!("provider_rate_limited"), &json!(13)));
+    assert_eq!((&end["code"], &end["usage"]["total_tokens"]), (&json!("provider_overloaded"), &json!(13)));
     for (reason, ours) in [("max_tokens", "length"), ("refusal", "content_filter"), ("stop_sequence", "stop")]
     {
         let mut steps = anthropic_start();

@@ -106,7 +106,7 @@ async fn an_error_of_the_request_is_the_caller_s_and_a_full_provider_is_full() {
     assert_eq!((house.first.seen().len(), house.second.seen().len()), (4, 0));
     let busy = json!({"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}});
     for pool in [OPENAI, ANTHROPIC] {
-        assert_eq!(answer(pool, Act::Stream(vec![data(&busy)])).await.code(), "provider_rate_limited");
+        assert_eq!(answer(pool, Act::Stream(vec![data(&busy)])).await.code(), "provider_overloaded");
     }
 }
 

@@ -221,9 +221,12 @@ pub(crate) struct Usage {
     by_model: BTreeMap<String, Sums>,
     /// By the pool that answered.
     by_pool: BTreeMap<String, Sums>,
-    /// Micro-USD that can be spent now.
+    /// Micro-USD that live keys can spend now.
     #[schema(value_type = String)]
     available_micro: MicroUsd,
+    /// Micro-USD that sandbox keys can spend today; "0" before the day's first sandbox request.
+    #[schema(value_type = String)]
+    sandbox_available_micro: MicroUsd,
     /// Micro-USD set aside for answers in progress.
     #[schema(value_type = String)]
     held_micro: MicroUsd,
@@ -265,6 +268,7 @@ impl From<UsageReport> for Usage {
             by_model: BTreeMap::new(),
             by_pool: BTreeMap::new(),
             available_micro: MicroUsd(report.balance.available),
+            sandbox_available_micro: MicroUsd(report.sandbox.available),
             held_micro: MicroUsd(report.balance.held),
             owed_micro: MicroUsd(report.balance.owed),
         };
@@ -307,7 +311,7 @@ pub(crate) async fn usage(
         Ok(range) => range,
         Err(fault) => return problem::answer(fault, &asked),
     };
-    match domain::reports::usage(&app.ctx, caller.account, caller.kind, from, to).await {
+    match domain::reports::usage(&app.ctx, caller.account, from, to).await {
         Ok(report) => shared::json(HeaderMap::new(), &Usage::from(report)),
         Err(error) => problem::answer(Fault::Unexpected(error), &asked),
     }
@@ -470,7 +474,13 @@ mod tests {
             cap_limit: None,
             frozen: false,
         };
-        let usage = Usage::from(UsageReport { from: first, to: second, lines, balance });
+        let usage = Usage::from(UsageReport {
+            from: first,
+            to: second,
+            lines,
+            balance,
+            sandbox: ledger::report::Balance::default(),
+        });
         assert_eq!((usage.total.requests, usage.total.cost_micro), (3, MicroUsd(12)));
         assert_eq!(usage.by_day["2026-03-01"].cost_micro, MicroUsd(7));
         assert_eq!(usage.by_model["a"].cost_micro, MicroUsd(8));

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use types::MicroUsd;
+use types::{MicroUsd, Wallet, WalletId};
 
 use crate::client::Reply;
 use crate::house::House;
@@ -303,4 +303,45 @@ async fn sign_ups_of_an_ipv6_network_count_together() {
     assert_eq!(refused.status, 429);
     assert!(!refused.header("retry-after").is_empty());
     assert_eq!(sign_up("2001:db8:7:8::1").await.status, 201, "the next network");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_addresss_sockets_keep_nobody_from_talking() {
+    let house = Arc::new(House::open().await);
+    domain::demo::ensure(&house.ctx).await.expect("made");
+    let (session, _) = house.signed_in(WalletId::by_key(Wallet([0xa; 20]))).await;
+    let talk = async || {
+        let began = Instant::now();
+        let mut socket = house.speaking("demo:1", OTHER, &session).await;
+        socket.send("chat", &json!({"message": "Hello. !tokens 3"})).await.expect("sent");
+        let last = socket.answer().await.pop().expect("an end");
+        assert_eq!(last.0, "stream_end", "{last:?}");
+        began.elapsed()
+    };
+    let alone = talk().await;
+    // All the sockets that one address may have stay open and say nothing; more are asked for without a pause.
+    let mut attack = JoinSet::new();
+    let refused = Arc::new(AtomicUsize::new(0));
+    for _ in 0..AT_ONCE {
+        let (house, refused) = (Arc::clone(&house), Arc::clone(&refused));
+        attack.spawn(async move {
+            let mut held = Vec::new();
+            loop {
+                match house.socket("demo:1", ATTACKER).await {
+                    Ok(socket) => held.push(socket),
+                    Err(_) => {
+                        refused.fetch_add(1, Ordering::Relaxed);
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                }
+            }
+        });
+    }
+    testing::served::until("the attack is felt", Duration::from_secs(30), async || {
+        refused.load(Ordering::Relaxed) > AT_ONCE
+    })
+    .await;
+    is_quick(alone, talk().await);
+    is_quick(alone, talk().await);
+    drop(attack);
 }

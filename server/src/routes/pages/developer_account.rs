@@ -109,7 +109,7 @@ async fn read(app: &App, standing: &Standing, viewer: Viewer, said: Said) -> Res
     let now = app.ctx.clock.now();
     let today = now.date();
     let first = today.replace_day(1).expect("every month has a first day");
-    let report = domain::reports::usage(&app.ctx, standing.account, standing.kind, first, today).await;
+    let report = domain::reports::usage(&app.ctx, standing.account, first, today).await;
     let report = report.map_err(Fault::Unexpected)?;
     let may_go_live =
         domain::accounts::has_paid(&app.ctx, standing.account).await.map_err(Fault::Unexpected)?;
