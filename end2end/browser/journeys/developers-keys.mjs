@@ -106,8 +106,13 @@ export async function run({ open, axe, check, api, signIn, expectTrouble, shot }
   await plain.goto("/developers/account");
   await plain.getByLabel("Or show an API key of the account").fill(first);
   await plain.getByRole("button", { name: "Show me my account" }).click();
-  await plain.getByText("laptop").first().waitFor();
+  // The wallet owns the account: its sandbox key manages no keys, and reads the log.
+  await plain.getByText('This API key lacks the scope "keys"').waitFor();
   check(!(await plain.content()).includes(first), "the page does not repeat the key");
+  await plain.goto("/developers/requests");
+  await plain.getByLabel("Or show an API key of the account").fill(first);
+  await plain.getByRole("button", { name: "Show its requests" }).click();
+  check.equal(await plain.locator("table.log tbody tr").count(), rows, "a key of the account reads its log");
   await plain.goto("/developers/requests");
   await plain.getByLabel("Or show an API key of the account").fill("lf_test_wrong");
   await plain.getByRole("button", { name: "Show its requests" }).click();
