@@ -92,7 +92,7 @@ pub async fn record_mismatch(
     Ok(())
 }
 
-/// Deletes what is older than [`KEPT`].
+/// Deletes what is older than 400 days.
 pub async fn prune_losses(connection: &mut PgConnection, now: OffsetDateTime) -> Result<(), sqlx::Error> {
     let before = now - KEPT;
     sqlx::query!("delete from loss where at < $1", before).execute(&mut *connection).await?;

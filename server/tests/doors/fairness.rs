@@ -327,12 +327,11 @@ async fn one_addresss_sockets_keep_nobody_from_talking() {
         attack.spawn(async move {
             let mut held = Vec::new();
             loop {
-                match house.socket("demo:1", ATTACKER).await {
-                    Ok(socket) => held.push(socket),
-                    Err(_) => {
-                        refused.fetch_add(1, Ordering::Relaxed);
-                        tokio::time::sleep(Duration::from_millis(20)).await;
-                    }
+                if let Ok(socket) = house.socket("demo:1", ATTACKER).await {
+                    held.push(socket);
+                } else {
+                    refused.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }
         });
