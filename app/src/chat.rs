@@ -197,7 +197,10 @@ pub(crate) fn parts_of_a_dollar(sum: MicroUsd) -> String {
 
 /// A price in words: `about $0.0003, so a dollar buys some 3,000`.
 fn price(usual: MicroUsd) -> String {
-    let one = leading_digit(usual.0.max(1), Round::Up);
+    if usual == MicroUsd(0) {
+        return "nothing".to_owned();
+    }
+    let one = leading_digit(usual.0, Round::Up);
     let sum = parts_of_a_dollar(MicroUsd(one));
     match 1_000_000 / one {
         0..=1 => format!("about {sum}"),
@@ -335,6 +338,7 @@ mod tests {
 
     #[test]
     fn a_price_is_an_estimate_and_looks_like_one() {
+        assert_eq!(price(MicroUsd(0)), "nothing");
         assert_eq!(price(MicroUsd(1)), "about $0.000001, so a dollar buys some 1,000,000");
         assert_eq!(price(MicroUsd(6_750)), "about $0.007, so a dollar buys some 100");
         assert_eq!(price(MicroUsd(1_900_000)), "about $2.00");

@@ -80,10 +80,11 @@ impl WorstCase {
         Self { price, ..self }
     }
 
-    /// Micro-USD that cover the prompt and `completion_tokens`.
+    /// Micro-USD to set aside for the prompt and `completion_tokens`: at least 1, where the model is free, too, because
+    /// each answer has a hold.
     #[must_use]
     pub fn cost(&self, completion_tokens: u32) -> MicroUsd {
-        self.price.charge(self.prompt_tokens, u64::from(completion_tokens))
+        self.price.charge(self.prompt_tokens, u64::from(completion_tokens)).max(MicroUsd(1))
     }
 
     /// Tokens to reserve against a key's day.
@@ -95,6 +96,9 @@ impl WorstCase {
     /// The largest `max_tokens` that `available` micro-USD pay for; 0 when not even one.
     #[must_use]
     pub fn affordable(&self, available: MicroUsd) -> u32 {
+        if available < MicroUsd(1) {
+            return 0;
+        }
         let left = i128::from(available.0) * 1_000_000
             - i128::from(self.prompt_tokens) * i128::from(self.price.input);
         let tokens = match self.price.output {

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use identity::{ApiKey, KeyKind};
 use ledger::{AccountKey, Op, Source, SubmitError};
 use time::Date;
-use types::{LotId, Pool};
+use types::{LotId, MicroUsd, Pool};
 
 use crate::{Ctx, reports};
 
@@ -35,7 +35,12 @@ pub(crate) async fn ensure(ctx: &Ctx, key: &ApiKey) -> Result<(), SubmitError> {
     let price = ctx.catalog.dearest(&[Pool::Cheap]);
     let tokens = u64::from(ctx.catalog.sandbox.tokens_per_day);
     // Worth its tokens whichever way they are spent: priced at the dearer of the two.
-    let amount = if price.output >= price.input { price.charge(0, tokens) } else { price.charge(tokens, 0) };
+    let amount = match price {
+        // Each answer of a free model has a hold of 1 while it lasts.
+        free if free.is_free() => MicroUsd(i64::from(ctx.catalog.sandbox.tokens_per_day)),
+        price if price.output >= price.input => price.charge(0, tokens),
+        price => price.charge(tokens, 0),
+    };
     let tomorrow = today.next_day().unwrap_or(Date::MAX).midnight().assume_utc();
     let op = Op::Mint {
         key: account,

@@ -165,7 +165,7 @@ async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>)
         None => WorstCase::of(&ctx.catalog, pool, &ask),
     };
     if let Some(models) = &allowed_models {
-        worst.price = named::dearest(&ctx.catalog, models);
+        worst.price = ctx.catalog.dearest_of(models);
     }
     fits_context(ctx, pool, &ask, &worst)?;
     takes_images(ctx, pools.unwrap_or(&[pool]), &ask)?;
@@ -293,7 +293,7 @@ impl Turn {
             Opened::Left(stop, answering) => {
                 let by = match &answering {
                     Some(answering) => answering.by.clone(),
-                    None => self.unheard(),
+                    None => self.unheard().await,
                 };
                 let _ = begun.send(Ok(self.beginning(&by)));
                 self.left(stop, by, answering, events).await;
@@ -313,10 +313,14 @@ impl Turn {
     }
 
     /// Who was asked, when nobody answered before the caller left: the cheapest model that may have been.
-    fn unheard(&self) -> Answerer {
-        let models = self.ctx.catalog.pool(self.pool).models.iter();
-        let model = models.min_by_key(|id| {
-            self.ctx.catalog.models.get(*id).map(|model| self.worst.at(model.price()).cost(0))
+    async fn unheard(&self) -> Answerer {
+        let catalog = &self.ctx.catalog;
+        let models = self.ctx.engine.answering(catalog, self.pool).await;
+        let model = models.into_iter().min_by_key(|id| {
+            catalog.models.get(*id).map(|model| {
+                let price = model.price();
+                (price.charge(self.worst.own_prompt_tokens, 0), price.output)
+            })
         });
         Answerer {
             pool: Some(self.pool),

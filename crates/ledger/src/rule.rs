@@ -162,7 +162,8 @@ fn settle(
     id: ReservationId,
     charge: &Charge,
 ) -> Result<Verdict, NeedLots> {
-    if charge.amount <= 0 {
+    // 0: the answer of a model that costs nothing.
+    if charge.amount < 0 {
         return Ok(Err(Refusal::BadAmount));
     }
     let Some(hold) = find(state, key, id).cloned() else { return Ok(Err(Refusal::NoHold)) };

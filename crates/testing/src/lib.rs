@@ -1,9 +1,10 @@
 //! What tests share: a server to start, fakes, audits; a dev-dependency only.
 //!
 //! [`postgres`]: a fresh, migrated database per test, and clusters that may be killed. [`served`]: the real binary.
-//! [`books`]: what an auditor asks of them. [`repository`]: where the files are.
+//! [`catalog`]: models with prices. [`books`]: what an auditor asks of them. [`repository`]: where the files are.
 
 pub mod books;
+pub mod catalog;
 pub mod postgres;
 pub mod served;
 pub mod tidy;

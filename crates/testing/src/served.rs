@@ -41,7 +41,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// All roles of `program` in a fresh data folder, with free ports, the built-in catalog and the embedded database.
+    /// All roles of `program` in a fresh data folder, with free ports, the priced catalog and the embedded database.
     pub fn new(program: impl Into<PathBuf>) -> Self {
         // An embedded PostgreSQL runs as another user when the tests run as root: it must be able to enter.
         let mut builder = tempfile::Builder::new();
@@ -58,6 +58,7 @@ impl Launch {
             .with("FREESIDE_SIMULATOR_LISTEN", "127.0.0.1:0")
             .with("FREESIDE_SCRIPTED_PACE_MS", "0")
             .with("API_KEY_PEPPER_V1", PEPPER)
+            .catalog(crate::catalog::priced())
     }
 
     /// With this variable.

@@ -57,7 +57,7 @@ pub struct PricePerMillion {
 }
 
 impl PricePerMillion {
-    /// What a request costs: one `ceil` over the whole of it, at least 1 (SPEC §2).
+    /// What a request costs: one `ceil` over the whole of it, at least 1 (SPEC §2); 0 where the model has no price.
     ///
     /// Saturates at `i64::MAX`, which no balance reaches, so an absurd count is refused and never wraps.
     #[must_use]
@@ -65,7 +65,14 @@ impl PricePerMillion {
         let product = i128::from(prompt_tokens) * i128::from(self.input)
             + i128::from(completion_tokens) * i128::from(self.output);
         let micro = (product + 999_999) / 1_000_000;
-        MicroUsd(i64::try_from(micro.max(1)).unwrap_or(i64::MAX))
+        let least = i128::from(!self.is_free());
+        MicroUsd(i64::try_from(micro.max(least)).unwrap_or(i64::MAX))
+    }
+
+    /// Whether nothing is asked for a token, neither of the prompt nor of the answer.
+    #[must_use]
+    pub fn is_free(self) -> bool {
+        self == Self { input: 0, output: 0 }
     }
 }
 
@@ -74,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_charge_rounds_up_once_and_is_never_free() {
+    fn a_charge_rounds_up_once_and_only_what_has_no_price_is_free() {
         let price = PricePerMillion { input: 100_000, output: 400_000 };
         assert_eq!(price.charge(0, 0), MicroUsd(1));
         assert_eq!(price.charge(10, 0), MicroUsd(1));
@@ -82,6 +89,8 @@ mod tests {
         assert_eq!(price.charge(5, 1), MicroUsd(1));
         assert_eq!(price.charge(1_000_000, 1_000_000), MicroUsd(500_000));
         assert_eq!(price.charge(u64::MAX, u64::MAX), MicroUsd(i64::MAX));
+        assert_eq!(PricePerMillion { input: 0, output: 1 }.charge(9, 0), MicroUsd(1));
+        assert_eq!(PricePerMillion { input: 0, output: 0 }.charge(u64::MAX, u64::MAX), MicroUsd(0));
     }
 
     #[test]

@@ -205,12 +205,7 @@ async fn listed(app: &App, tier: Tier) -> Vec<Listed> {
 
 /// `native`, the tier's pools, and the models of those pools; of each only what can answer.
 fn reachable(catalog: &Catalog, tier: Tier, can_answer: impl Fn(&str) -> bool) -> Vec<Listed> {
-    let models_of = |pool: Pool| -> Vec<String> {
-        let models = catalog.pool(pool).models.iter().filter(|id| can_answer(id));
-        let (real, scripted): (Vec<_>, Vec<_>) = models.cloned().partition(|id| !catalog.is_scripted(id));
-        // As the engine has it: scripted text answers where no model does.
-        if real.is_empty() { scripted } else { real }
-    };
+    let models_of = |pool| catalog.answering(pool, &can_answer).into_iter().cloned().collect::<Vec<_>>();
     let named = |id: String, display_name: String, kind, pool: Pool| {
         let models = models_of(pool);
         let details = Details { kind, models, ..Details::default() };

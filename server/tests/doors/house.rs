@@ -25,7 +25,7 @@ use testing::postgres::TestDatabase;
 use time::OffsetDateTime;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
-use types::catalog::{Catalog, DEFAULT_TOML};
+use types::catalog::Catalog;
 use types::{AccountId, Clock, CommunityId, LotId, MicroUsd};
 
 /// A chunk each 20 ms is what people see; tests do not wait.
@@ -76,7 +76,7 @@ impl Default for Setup {
             clock: Clock::system(),
             budgets: Budgets::default(),
             live: domain::turn::Live::default(),
-            catalog: DEFAULT_TOML.to_owned(),
+            catalog: testing::catalog::priced().to_owned(),
         }
     }
 }

@@ -191,3 +191,26 @@ async fn sandbox_and_live_keys_of_one_payer_spend_nothing_of_each_other() {
     assert_eq!(books::available(&world.database.pool, own).await, PLENTY - answer.cost());
     world.audited().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scripted_text_costs_nothing_and_is_counted_all_the_same() {
+    let world = World::new().await;
+    let served = world.launch().catalog(types::catalog::DEFAULT_TOML).start().await;
+    let payer = world.payer(PLENTY).await;
+    let mut streamed = question("Hello. !tokens 20", 50);
+    streamed["stream"] = json!(true);
+    for (path, ask) in [
+        ("/v1/chat/completions", &question("Hello. !tokens 20", 50)),
+        ("/v1/chat/completions", &streamed),
+        ("/v1/messages", &streamed),
+    ] {
+        let reply = payer.at(&served).post(path, ask).await;
+        assert_eq!((reply.status, reply.cost()), (200, 0), "{path}: {}", reply.text);
+        world.audited().await;
+        assert_eq!(books::available(&world.database.pool, payer.account.account.0).await, PLENTY);
+        let hold = books::hold(&world.database.pool, reply.header("x-budget-reservation-id")).await;
+        assert_eq!((hold.state, hold.charged, hold.tokens_out), (books::SETTLED, Some(0), Some(20)));
+    }
+    let total = payer.at(&served).get("/api/v1/usage").await.json()["total"].clone();
+    assert_eq!((&total["requests"], &total["cost_micro"]), (&json!(3), &json!("0")));
+}

@@ -66,7 +66,11 @@ async fn a_client_that_leaves_after_any_chunk_pays_for_what_was_metered_up_to_th
 async fn a_client_that_leaves_before_the_first_chunk_pays_the_prompt() {
     let world = World::new().await;
     let provider = Provider::start().await;
-    let served = world.launch().catalog(&provider.catalog()).start().await;
+    // Free scripted text beside the model, as in the built-in catalog: nobody is charged by it while a model is on.
+    let beside = provider.catalog().replace("models = [\"stepped\"]", "models = [\"stepped\", \"free\"]")
+        + "[providers.scripted]\nkind = \"scripted\"\n[models.free]\nprovider = \"scripted\"\nupstream_model = \"echo\"\n\
+           context_tokens = 128000\ninput_micro_per_million = 0\noutput_micro_per_million = 0\n";
+    let served = world.launch().catalog(&beside).start().await;
     let payer = world.payer(PLENTY).await;
     let mut hand = provider.expect("Say nothing.");
     let client = payer.at(&served);

@@ -3,15 +3,15 @@
 use identity::{KeyKind, KeyLimits};
 use serde_json::{Value, json};
 use testing::books;
-use types::catalog::DEFAULT_TOML;
 
 use crate::client::{Client, Reply, question};
 use crate::world::{PLENTY, UNLIMITED, World};
 
 /// The built-in catalog with one line changed in every place.
 fn catalog(line: &str, instead: &str) -> String {
-    assert!(DEFAULT_TOML.contains(line), "the built-in catalog no longer says {line}");
-    DEFAULT_TOML.replace(line, instead)
+    let catalog = testing::catalog::priced();
+    assert!(catalog.contains(line), "the built-in catalog no longer says {line}");
+    catalog.replace(line, instead)
 }
 
 fn retry_after(reply: &Reply) -> u64 {

@@ -84,7 +84,7 @@ pub async fn room(
     };
     Ok(Some(Room {
         community,
-        usual: usual(ctx, tier),
+        usual: usual(ctx, tier).await,
         purse: match wallet {
             Some(wallet) => Some(purse(ctx, agent.community, wallet, MicroUsd(welcome)).await?),
             None => None,
@@ -99,10 +99,11 @@ pub async fn room(
 }
 
 /// What a usual answer costs in the usual pool of a tier.
-fn usual(ctx: &Ctx, tier: Tier) -> MicroUsd {
+async fn usual(ctx: &Ctx, tier: Tier) -> MicroUsd {
     let pool = tier.default_pool();
     let prompt = u64::from(ctx.catalog.pool(pool).system_tokens) + USUAL_PROMPT_TOKENS;
-    ctx.catalog.dearest(&[pool]).charge(prompt, USUAL_ANSWER_TOKENS)
+    let models = ctx.engine.answering(&ctx.catalog, pool).await;
+    ctx.catalog.dearest_of(models).charge(prompt, USUAL_ANSWER_TOKENS)
 }
 
 async fn purse(

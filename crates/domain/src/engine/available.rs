@@ -8,6 +8,8 @@ use http_body_util::{BodyExt as _, Limited};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use types::Pool;
+use types::catalog::Catalog;
 
 use super::Engine;
 
@@ -50,6 +52,12 @@ impl Engine {
         let models = self.ask_for_models().await.map(Arc::new).or(before);
         *known = Some(Said { at: Instant::now(), models: models.clone() });
         models
+    }
+
+    /// Those of the pool's models that can answer now; all that could while the engine has never said.
+    pub(crate) async fn answering<'c>(&self, catalog: &'c Catalog, pool: Pool) -> Vec<&'c String> {
+        let now = self.models_now().await;
+        catalog.answering(pool, |id| now.as_ref().is_none_or(|now| now.contains(id)))
     }
 
     async fn ask_for_models(&self) -> Option<BTreeSet<String>> {

@@ -66,15 +66,6 @@ fn costs_no_more(price: PricePerMillion, than: PricePerMillion) -> bool {
     price.input <= than.input && price.output <= than.output
 }
 
-/// The dearest price, part by part, among `models`: what a hold is sized by.
-pub(super) fn dearest(catalog: &Catalog, models: &[String]) -> PricePerMillion {
-    let prices = models.iter().filter_map(|id| catalog.models.get(id)).map(types::catalog::Model::price);
-    prices.fold(PricePerMillion { input: 0, output: 0 }, |dearest, price| PricePerMillion {
-        input: dearest.input.max(price.input),
-        output: dearest.output.max(price.output),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,7 +145,7 @@ mod tests {
             let tier = Tier::new(tier).expect("1–9");
             let Ok(found) = candidates(&catalog, tier, name, Fallback::NoDearer) else { continue };
             let models = found.models.expect("a list");
-            let (asked, dearest) = (catalog.models[name].price(), dearest(&catalog, &models));
+            let (asked, dearest) = (catalog.models[name].price(), catalog.dearest_of(&models));
             assert!(costs_no_more(dearest, asked), "{name}");
             assert!(tier.allowed_pools().contains(&found.pool));
             assert!(models.iter().all(|id| catalog.pool(found.pool).models.contains(id)));

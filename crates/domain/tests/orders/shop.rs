@@ -15,7 +15,7 @@ use pay::simulator::{Manner, Running, Settings, Simulator};
 use sqlx::PgPool;
 use testing::postgres::TestDatabase;
 use time::macros::datetime;
-use types::catalog::{Catalog, DEFAULT_TOML};
+use types::catalog::Catalog;
 use types::{AccountId, Clock, CommunityId, OwnerId};
 
 /// What the standard pack is worth.
@@ -64,7 +64,7 @@ impl Shop {
             clock: clock.clone(),
             db: pool.clone(),
             ledger,
-            catalog: Arc::new(Catalog::parse(DEFAULT_TOML).unwrap()),
+            catalog: Arc::new(Catalog::parse(testing::catalog::priced()).unwrap()),
             price_version: 1,
             flags: Flags::new(FirstValues::ALL_ON),
             payments: Payments::new(Some(vendor.clone()), "http://127.0.0.1:9/api/crypto/webhook".to_owned()),

@@ -276,7 +276,7 @@ impl Community {
         charge: i128,
         pool: Option<i16>,
     ) -> Result<Reply, Why> {
-        if charge <= 0 {
+        if charge < 0 {
             return Err(Why::BadAmount);
         }
         let hold = self.known(account, id)?;
