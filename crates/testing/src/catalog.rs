@@ -15,13 +15,14 @@ const PRICES: [(&str, i64, i64); 5] = [
 
 /// The built-in catalog, its scripted models priced like models of their pools.
 pub fn priced() -> &'static str {
-    static PRICED: LazyLock<String> = LazyLock::new(|| PRICES.iter().fold(DEFAULT_TOML.to_owned(), price));
+    static PRICED: LazyLock<String> =
+        LazyLock::new(|| PRICES.iter().fold(DEFAULT_TOML.to_owned(), |text, price| with(&text, price)));
     &PRICED
 }
 
-fn price(text: String, &(model, input, output): &(&str, i64, i64)) -> String {
-    let (before, section) =
-        text.split_at(text.find(&format!("[models.\"{model}\"]")).expect("the built-in catalog has it"));
+fn with(catalog: &str, &(model, input, output): &(&str, i64, i64)) -> String {
+    let header = format!("[models.\"{model}\"]");
+    let (before, section) = catalog.split_at(catalog.find(&header).expect("the built-in catalog has it"));
     let free = "input_micro_per_million = 0\noutput_micro_per_million = 0\n";
     assert!(section.find(free) < section.find("\n["), "{model} costs nothing in the built-in catalog");
     let priced = format!("input_micro_per_million = {input}\noutput_micro_per_million = {output}\n");
