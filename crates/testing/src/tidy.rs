@@ -53,7 +53,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("bench", &["cluster", "domain", "finn", "identity", "ledger", "pay", "types"]),
-    ("testing", &["cluster"]),
+    ("testing", &["cluster", "types"]),
     ("xtask", &[]),
 ];
 
