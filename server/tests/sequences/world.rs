@@ -9,7 +9,7 @@ use axum::routing::get;
 use domain::Ctx;
 use domain::turn::{self, Asker, Piece};
 use identity::{
-    ApiKey, KeyKind, KeyLimits, KeyRequest, KeyRing, Limits, Peppers, Scopes, Secret, ServiceKeys,
+    ApiKey, KeyKind, KeyLimits, KeyRequest, KeyRing, Limits, Of, Peppers, Scopes, Secret, ServiceKeys,
 };
 use ledger::{AccountKey, Ledger, NEVER, Op, Source};
 use testing::books;
@@ -236,6 +236,7 @@ impl World {
         let Some(id) = id else { return Ok(()) };
         let worst = script.worst_case(&self.ctx.catalog, number);
         let hold = self.closed(key, &id).await?;
+        self.read_the_day(key).await;
         let mismatched = self.has_row(key, "usage_mismatch", &id).await;
         if mismatched {
             self.ended.mismatched.fetch_add(1, Ordering::Relaxed);
@@ -266,6 +267,15 @@ impl World {
             self.ended.released.fetch_add(1, Ordering::Relaxed);
             script.expected().check_released(self.has_row(key, "loss", &id).await)
         }
+    }
+
+    /// Takes over the day's tokens from the books, as each minute does: what they have must not be counted twice.
+    async fn read_the_day(&self, key: &ApiKey) {
+        let mut connection = self.database.pool.acquire().await.expect("a connection");
+        let account = domain::reports::account_of(key);
+        let now = self.ctx.clock.now();
+        let read = ledger::report::tokens_of_account(&mut connection, account, None, now).await;
+        self.ctx.limits.seed(key, Of::Account, read.expect("the books are readable"));
     }
 
     async fn closed(&self, key: &ApiKey, id: &str) -> Result<Hold, String> {

@@ -80,7 +80,7 @@ enum Last {
 impl Turn {
     /// Settles or releases, and hands the last event on.
     pub(super) async fn conclude(
-        self,
+        mut self,
         by: &Answerer,
         price: PricePerMillion,
         stop: Stop,
@@ -89,7 +89,15 @@ impl Turn {
     ) {
         failpoint::reach("turn.before_settle").await;
         let reported = metered.reported;
-        let last = match self.verdict(stop, &metered) {
+        let verdict = self.verdict(stop, &metered);
+        // The day counts them before the books have them: a reading of the books in between would count them twice.
+        if let Some(admission) = self.admission.take() {
+            admission.correct(match &verdict {
+                Verdict::Charge { reported, .. } => self.worst.clamp(*reported).total_tokens,
+                Verdict::Free { .. } => 0,
+            });
+        }
+        let last = match verdict {
             Verdict::Charge { reported, own, last } => {
                 let charged = self.worst.clamp(reported);
                 self.note_mismatch(by, reported, charged).await;
@@ -113,9 +121,6 @@ impl Turn {
             usage: self.worst.clamp(reported),
             cost: MicroUsd::ZERO,
         });
-        if let Some(admission) = self.admission {
-            admission.correct(last.usage().total_tokens);
-        }
         let _ = hand_on(events, vec![last], READER_PATIENCE).await;
     }
 
@@ -326,16 +331,6 @@ impl Last {
                 Piece::Done(Finished { usage, cost, finish_reason, stop_sequence, note })
             }
             Self::Broken { code, message } => Piece::Broken { code, message, usage, cost },
-        }
-    }
-}
-
-impl Piece {
-    /// The charged tokens of a last piece; nothing for any other.
-    fn usage(&self) -> Usage {
-        match self {
-            Self::Done(Finished { usage, .. }) | Self::Broken { usage, .. } => *usage,
-            Self::Text(_) | Self::ToolCall { .. } => Usage::default(),
         }
     }
 }
