@@ -34,12 +34,12 @@ pub(crate) async fn ensure(ctx: &Ctx, key: &ApiKey) -> Result<(), SubmitError> {
     }
     let price = ctx.catalog.dearest(&[Pool::Cheap]);
     let tokens = u64::from(ctx.catalog.sandbox.tokens_per_day);
-    // Worth its tokens whichever way they are spent: priced at the dearer of the two.
-    let amount = match price {
+    let amount = if price.is_free() {
         // Each answer of a free model has a hold of 1 while it lasts.
-        free if free.is_free() => MicroUsd(i64::from(ctx.catalog.sandbox.tokens_per_day)),
-        price if price.output >= price.input => price.charge(0, tokens),
-        price => price.charge(tokens, 0),
+        MicroUsd(i64::from(ctx.catalog.sandbox.tokens_per_day))
+    } else {
+        // Worth its tokens whichever way they are spent.
+        price.charge(0, tokens).max(price.charge(tokens, 0))
     };
     let tomorrow = today.next_day().unwrap_or(Date::MAX).midnight().assume_utc();
     let op = Op::Mint {

@@ -77,6 +77,8 @@ struct Turn {
     api_key: Option<i64>,
     passenger: Passenger,
     pool: Pool,
+    /// The models of the pool that may answer; `None`: all of them.
+    allowed_models: Option<Vec<String>>,
     asked: String,
     worst: WorstCase,
     /// Completion tokens that the hold covers now.
@@ -165,7 +167,7 @@ async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>)
         None => WorstCase::of(&ctx.catalog, pool, &ask),
     };
     if let Some(models) = &allowed_models {
-        worst.price = ctx.catalog.dearest_of(models);
+        worst.price = ctx.catalog.dearest_of(models.iter().map(String::as_str));
     }
     fits_context(ctx, pool, &ask, &worst)?;
     takes_images(ctx, pools.unwrap_or(&[pool]), &ask)?;
@@ -194,7 +196,7 @@ async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>)
         allowed_pools: asker.tier.allowed_pools().to_vec(),
         request_id: ask.request_id.clone(),
     };
-    let wanted = Wanted { requested_pool, requested_model, allowed_models };
+    let wanted = Wanted { requested_pool, requested_model, allowed_models: allowed_models.clone() };
     let body = body_of(ask, worst.max_tokens, wanted);
     let turn = Turn {
         ctx: Arc::clone(ctx),
@@ -202,6 +204,7 @@ async fn begin(ctx: &Arc<Ctx>, asker: Asker<'_>, ask: Ask, noted: Option<Noted>)
         api_key: asker.key.map(|(key, _)| key.id.0),
         passenger,
         pool,
+        allowed_models,
         asked,
         covered: worst.slice,
         held: worst.cost(worst.slice).0,
@@ -315,7 +318,16 @@ impl Turn {
     /// Who was asked, when nobody answered before the caller left: the cheapest model that may have been.
     async fn unheard(&self) -> Answerer {
         let catalog = &self.ctx.catalog;
-        let models = self.ctx.engine.answering(catalog, self.pool).await;
+        let may_answer = |id: &str| {
+            self.allowed_models.as_ref().is_none_or(|models| models.iter().any(|model| model == id))
+        };
+        let now = self.ctx.engine.models_now().await;
+        let is_on = |id: &str| now.as_ref().is_none_or(|now| now.contains(id));
+        let mut models = catalog.answering(self.pool, |id| may_answer(id) && is_on(id));
+        if models.is_empty() {
+            // Whoever was asked has failed since.
+            models = catalog.answering(self.pool, may_answer);
+        }
         let model = models.into_iter().min_by_key(|id| {
             catalog.models.get(*id).map(|model| {
                 let price = model.price();
@@ -324,7 +336,7 @@ impl Turn {
         });
         Answerer {
             pool: Some(self.pool),
-            model: model.cloned().unwrap_or_default(),
+            model: model.unwrap_or_default().to_owned(),
             personality_id: NOBODY.to_owned(),
             reason: "caller_left".to_owned(),
         }

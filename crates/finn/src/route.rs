@@ -147,18 +147,12 @@ fn chain<'c>(
     pool: Pool,
     first: Option<&'c str>,
 ) -> Vec<&'c str> {
-    let is_scripted = |id: &str| catalog.is_scripted(id);
-    let on = || catalog.pool(pool).models.iter().map(String::as_str).filter(|id| is_on(id));
+    let on = catalog.answering(pool, is_on);
     match first {
-        Some(first) if is_scripted(first) => vec![first],
-        Some(first) => {
-            let others = on().filter(|id| *id != first && !is_scripted(id));
-            std::iter::once(first).chain(others).collect()
-        }
-        None => {
-            let real: Vec<&str> = on().filter(|id| !is_scripted(id)).collect();
-            if real.is_empty() { on().collect() } else { real }
-        }
+        Some(first) if catalog.is_scripted(first) => vec![first],
+        // It is on itself, and no scripted text: so the others are models, too.
+        Some(first) => std::iter::once(first).chain(on.into_iter().filter(|id| *id != first)).collect(),
+        None => on,
     }
 }
 

@@ -300,11 +300,11 @@ impl Catalog {
     /// The dearest price, part by part, among the models of `pools`: what a hold is sized by.
     #[must_use]
     pub fn dearest(&self, pools: &[Pool]) -> PricePerMillion {
-        self.dearest_of(pools.iter().flat_map(|pool| &self.pool(*pool).models))
+        self.dearest_of(pools.iter().flat_map(|pool| &self.pool(*pool).models).map(String::as_str))
     }
 
     /// The dearest price, part by part, among `models`.
-    pub fn dearest_of<'m>(&self, models: impl IntoIterator<Item = &'m String>) -> PricePerMillion {
+    pub fn dearest_of<'m>(&self, models: impl IntoIterator<Item = &'m str>) -> PricePerMillion {
         let prices = models.into_iter().filter_map(|id| self.models.get(id)).map(Model::price);
         prices.fold(PricePerMillion { input: 0, output: 0 }, |dearest, price| PricePerMillion {
             input: dearest.input.max(price.input),
@@ -312,9 +312,9 @@ impl Catalog {
         })
     }
 
-    /// Those of the pool's models that `can_answer`; scripted text only where no model can, as the engine has it.
-    pub fn answering(&self, pool: Pool, can_answer: impl Fn(&str) -> bool) -> Vec<&String> {
-        let models = self.pool(pool).models.iter().filter(|id| can_answer(id));
+    /// Those of the pool's models that `can_answer`, in their order; scripted text only where no model can.
+    pub fn answering(&self, pool: Pool, can_answer: impl Fn(&str) -> bool) -> Vec<&str> {
+        let models = self.pool(pool).models.iter().map(String::as_str).filter(|id| can_answer(id));
         let (real, scripted): (Vec<_>, Vec<_>) = models.partition(|id| !self.is_scripted(id));
         if real.is_empty() { scripted } else { real }
     }

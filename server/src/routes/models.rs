@@ -205,7 +205,8 @@ async fn listed(app: &App, tier: Tier) -> Vec<Listed> {
 
 /// `native`, the tier's pools, and the models of those pools; of each only what can answer.
 fn reachable(catalog: &Catalog, tier: Tier, can_answer: impl Fn(&str) -> bool) -> Vec<Listed> {
-    let models_of = |pool| catalog.answering(pool, &can_answer).into_iter().cloned().collect::<Vec<_>>();
+    let models_of =
+        |pool| catalog.answering(pool, &can_answer).into_iter().map(str::to_owned).collect::<Vec<_>>();
     let named = |id: String, display_name: String, kind, pool: Pool| {
         let models = models_of(pool);
         let details = Details { kind, models, ..Details::default() };

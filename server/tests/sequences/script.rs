@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 
 use types::Pool;
 use types::catalog::Catalog;
-use types::s2s::Options;
 
 use crate::vendor::{Close, MARK, Play};
 
@@ -173,22 +172,11 @@ impl Script {
     /// The request that this answers.
     pub(crate) fn ask(&self, model: &str, number: u64) -> Ask {
         Ask {
-            request_id: "sequences".to_owned(),
-            model: model.to_owned(),
-            pool: None,
             prompt: format!("{MARK}{number} ."),
-            messages: Vec::new(),
             max_tokens: Some(self.max_tokens),
-            tools: None,
-            tool_choice: None,
-            temperature: None,
-            top_p: None,
-            stop: None,
-            response_format: None,
-            options: Options::default(),
             whole: self.whole,
-            clamp: false,
             fallback: Fallback::Nobody,
+            ..Ask::new("sequences".to_owned(), model.to_owned())
         }
     }
 

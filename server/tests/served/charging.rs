@@ -197,14 +197,17 @@ async fn scripted_text_costs_nothing_and_is_counted_all_the_same() {
     let world = World::new().await;
     let served = world.launch().catalog(types::catalog::DEFAULT_TOML).start().await;
     let payer = world.payer(PLENTY).await;
-    let mut streamed = question("Hello. !tokens 20", 50);
-    streamed["stream"] = json!(true);
-    for (path, ask) in [
-        ("/v1/chat/completions", &question("Hello. !tokens 20", 50)),
-        ("/v1/chat/completions", &streamed),
-        ("/v1/messages", &streamed),
+    for (path, stream) in [
+        ("/v1/chat/completions", true),
+        ("/v1/chat/completions", false),
+        ("/v1/messages", true),
+        ("/v1/messages", false),
+        ("/api/v1/inference", true),
+        ("/api/v1/inference", false),
     ] {
-        let reply = payer.at(&served).post(path, ask).await;
+        let mut ask = question("Hello. !tokens 20", 50);
+        ask["stream"] = json!(stream);
+        let reply = payer.at(&served).post(path, &ask).await;
         assert_eq!((reply.status, reply.cost()), (200, 0), "{path}: {}", reply.text);
         world.audited().await;
         assert_eq!(books::available(&world.database.pool, payer.account.account.0).await, PLENTY);
@@ -212,5 +215,5 @@ async fn scripted_text_costs_nothing_and_is_counted_all_the_same() {
         assert_eq!((hold.state, hold.charged, hold.tokens_out), (books::SETTLED, Some(0), Some(20)));
     }
     let total = payer.at(&served).get("/api/v1/usage").await.json()["total"].clone();
-    assert_eq!((&total["requests"], &total["cost_micro"]), (&json!(3), &json!("0")));
+    assert_eq!((&total["requests"], &total["cost_micro"]), (&json!(6), &json!("0")));
 }

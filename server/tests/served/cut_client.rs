@@ -66,27 +66,45 @@ async fn a_client_that_leaves_after_any_chunk_pays_for_what_was_metered_up_to_th
 async fn a_client_that_leaves_before_the_first_chunk_pays_the_prompt() {
     let world = World::new().await;
     let provider = Provider::start().await;
-    // Free scripted text beside the model, as in the built-in catalog: nobody is charged by it while a model is on.
-    let beside = provider.catalog().replace("models = [\"stepped\"]", "models = [\"stepped\", \"free\"]")
+    // A dearer model of the same provider, and free scripted text, which answers only where no model is on.
+    let models = "models = [\"stepped\", \"dear\", \"free\"]";
+    let catalog = provider.catalog().replace("models = [\"stepped\"]", models)
         + "[providers.scripted]\nkind = \"scripted\"\n[models.free]\nprovider = \"scripted\"\nupstream_model = \"echo\"\n\
-           context_tokens = 128000\ninput_micro_per_million = 0\noutput_micro_per_million = 0\n";
-    let served = world.launch().catalog(&beside).start().await;
+           context_tokens = 128000\ninput_micro_per_million = 0\noutput_micro_per_million = 0\n\
+           [models.dear]\nprovider = \"stepped\"\nupstream_model = \"dear\"\ncontext_tokens = 128000\n\
+           input_micro_per_million = 10000000\noutput_micro_per_million = 20000000\n";
+    let served = world.launch().catalog(&catalog).start().await;
     let payer = world.payer(PLENTY).await;
-    let mut hand = provider.expect("Say nothing.");
-    let client = payer.at(&served);
-    let asking =
-        tokio::spawn(
-            async move { client.open(&question("Say nothing.", 100)).await.map(|answer| answer.status) },
-        );
-    tokio::time::timeout(PATIENCE, hand.asked()).await.expect("the question comes");
-    asking.abort();
-    tokio::time::timeout(PATIENCE, hand.deserted()).await.expect("the provider's connection is closed");
-    world.audited().await;
-    let holds = books::holds(&world.database.pool).await;
-    // 12 bytes and 8 for the message, by our own count: the provider said no figure.
-    let hold = &holds[0];
-    assert_eq!((holds.len(), hold.charged, hold.tokens_in, hold.tokens_out), (1, Some(6), Some(6), Some(0)));
-    assert_eq!(books::available(&world.database.pool, payer.account.account.0).await, PLENTY - 6);
+    // Who may have been asked: any model of the pool, the named one or a cheaper one, the named one alone. By our own count
+    // the question has 6 tokens, of 12 bytes and 8 for the message: the provider said no figure.
+    for (model, fallback, charged, named) in
+        [("cheap", None, 6, "stepped"), ("dear", None, 6, "stepped"), ("dear", Some("none"), 60, "dear")]
+    {
+        let before = books::available(&world.database.pool, payer.account.account.0).await;
+        let mut hand = provider.expect("Say nothing.");
+        let client = payer.at(&served);
+        let mut ask = question("Say nothing.", 100);
+        ask["model"] = json!(model);
+        let asking = tokio::spawn(async move {
+            let headers: Vec<_> = fallback.map(|value| ("x-freeside-fallback", value)).into_iter().collect();
+            let body = ask.to_string().into();
+            client.try_send("POST", "/v1/chat/completions", body, &headers).await.map(|reply| reply.status)
+        });
+        tokio::time::timeout(PATIENCE, hand.asked()).await.expect("the question comes");
+        asking.abort();
+        tokio::time::timeout(PATIENCE, hand.deserted()).await.expect("the provider's connection is closed");
+        world.audited().await;
+        let after = books::available(&world.database.pool, payer.account.account.0).await;
+        assert_eq!(before - after, charged, "{model}, {fallback:?}");
+        let last: (String, i64, i64) = sqlx::query_as(
+            "select model, tokens_in, tokens_out from hold where account_id = $1 order by id desc limit 1",
+        )
+        .bind(payer.account.account.0)
+        .fetch_one(&world.database.pool)
+        .await
+        .expect("a hold");
+        assert_eq!(last, (named.to_owned(), 6, 0), "{model}, {fallback:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

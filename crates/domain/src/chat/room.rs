@@ -3,6 +3,8 @@
 //! What always holds: a reader who is not signed in sees what is shared and nobody's purse; a person sees their own
 //! conversation unless they ask for what is shared. Looking opens no account: that is the first question's deed.
 
+use std::time::Duration;
+
 use types::{CommunityId, MicroUsd, Tier, WalletId};
 use uuid::Uuid;
 
@@ -16,6 +18,8 @@ const TURNS: u16 = 20;
 const USUAL_PROMPT_TOKENS: u64 = 400;
 /// Of a usual answer, in tokens: two paragraphs.
 const USUAL_ANSWER_TOKENS: u64 = 250;
+/// A page waits no longer for an engine that hangs: the price is then that of any model that the pool lists.
+const MODELS_PATIENCE: Duration = Duration::from_millis(250);
 
 /// What a reader wants to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +106,8 @@ pub async fn room(
 async fn usual(ctx: &Ctx, tier: Tier) -> MicroUsd {
     let pool = tier.default_pool();
     let prompt = u64::from(ctx.catalog.pool(pool).system_tokens) + USUAL_PROMPT_TOKENS;
-    let models = ctx.engine.answering(&ctx.catalog, pool).await;
+    let now = tokio::time::timeout(MODELS_PATIENCE, ctx.engine.models_now()).await.ok().flatten();
+    let models = ctx.catalog.answering(pool, |id| now.as_ref().is_none_or(|now| now.contains(id)));
     ctx.catalog.dearest_of(models).charge(prompt, USUAL_ANSWER_TOKENS)
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
 use types::MicroUsd;
 use types::ReservationId;
-use types::s2s::{Options, Usage};
+use types::s2s::Usage;
 
 use super::log::Log;
 use super::store::{self, Growth};
@@ -56,23 +56,13 @@ impl Run {
         let asked = async {
             let earlier = history::context(&ctx.db, agent.id, speaker.wallet, &question.text).await;
             let messages = earlier.map_err(|error| turn::Refusal::unread(error.into()))?;
+            let model = format!("agent:{}", agent.nft_id());
             let ask = Ask {
-                request_id: question.request_id.to_string(),
-                model: format!("agent:{}", agent.nft_id()),
                 pool: question.pool,
                 prompt: question.text.clone(),
                 messages,
-                max_tokens: None,
-                tools: None,
-                tool_choice: None,
-                temperature: None,
-                top_p: None,
-                stop: None,
-                response_format: None,
-                whole: false,
-                options: Options::default(),
                 clamp: true,
-                fallback: turn::Fallback::default(),
+                ..Ask::new(question.request_id.to_string(), model)
             };
             let asker = Asker { account: speaker.account, tier: speaker.tier, key: None };
             turn::start_noted(&ctx, asker, ask, Noted { id, stop: pulled }).await

@@ -8,8 +8,6 @@ use http_body_util::{BodyExt as _, Limited};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use types::Pool;
-use types::catalog::Catalog;
 
 use super::Engine;
 
@@ -18,17 +16,17 @@ const KEPT: Duration = Duration::from_secs(2);
 /// The names of some thousand models.
 const LIST_AT_MOST: usize = 256 * 1024;
 
-/// What the engine said last.
+/// The engine's last answer.
 #[derive(Debug, Default)]
-pub(super) struct Available(Mutex<Option<Said>>);
+pub(super) struct Available(Mutex<Option<Cached>>);
 
 /// Catalog ids of models, as one answer of the engine had them.
 type Models = Arc<BTreeSet<String>>;
 
-/// The last time that the engine was asked, and what it has said by then.
+/// When the engine was asked last, and the last list that it gave.
 #[derive(Debug)]
-struct Said {
-    at: Instant,
+struct Cached {
+    asked_at: Instant,
     models: Option<Models>,
 }
 
@@ -41,23 +39,17 @@ impl Engine {
     /// Catalog ids of the models that can answer now; `None` while the engine has never said.
     pub async fn models_now(&self) -> Option<Models> {
         // Held while the engine is asked: whoever comes meanwhile takes the same answer.
-        let mut known = self.0.available.0.lock().await;
-        if let Some(said) = &*known
-            && said.at.elapsed() < KEPT
+        let mut cached = self.0.available.0.lock().await;
+        if let Some(cached) = &*cached
+            && cached.asked_at.elapsed() < KEPT
         {
-            return said.models.clone();
+            return cached.models.clone();
         }
-        // An engine that is away for a moment has the models that it had.
-        let before = known.take().and_then(|said| said.models);
+        // An engine that is away for a moment has the models that it had. They stay known should the caller leave meanwhile.
+        let before = cached.as_ref().and_then(|cached| cached.models.clone());
         let models = self.ask_for_models().await.map(Arc::new).or(before);
-        *known = Some(Said { at: Instant::now(), models: models.clone() });
+        *cached = Some(Cached { asked_at: Instant::now(), models: models.clone() });
         models
-    }
-
-    /// Those of the pool's models that can answer now; all that could while the engine has never said.
-    pub(crate) async fn answering<'c>(&self, catalog: &'c Catalog, pool: Pool) -> Vec<&'c String> {
-        let now = self.models_now().await;
-        catalog.answering(pool, |id| now.as_ref().is_none_or(|now| now.contains(id)))
     }
 
     async fn ask_for_models(&self) -> Option<BTreeSet<String>> {

@@ -145,7 +145,8 @@ mod tests {
             let tier = Tier::new(tier).expect("1–9");
             let Ok(found) = candidates(&catalog, tier, name, Fallback::NoDearer) else { continue };
             let models = found.models.expect("a list");
-            let (asked, dearest) = (catalog.models[name].price(), catalog.dearest_of(&models));
+            let (asked, dearest) =
+                (catalog.models[name].price(), catalog.dearest_of(models.iter().map(String::as_str)));
             assert!(costs_no_more(dearest, asked), "{name}");
             assert!(tier.allowed_pools().contains(&found.pool));
             assert!(models.iter().all(|id| catalog.pool(found.pool).models.contains(id)));

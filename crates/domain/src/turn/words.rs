@@ -107,6 +107,31 @@ pub struct Ask {
     pub fallback: super::Fallback,
 }
 
+impl Ask {
+    /// A request that asks nothing yet and leaves everything to its pool.
+    #[must_use]
+    pub fn new(request_id: String, model: String) -> Self {
+        Self {
+            request_id,
+            model,
+            pool: None,
+            prompt: String::new(),
+            messages: Vec::new(),
+            max_tokens: None,
+            tools: None,
+            tool_choice: None,
+            temperature: None,
+            top_p: None,
+            stop: None,
+            response_format: None,
+            whole: false,
+            options: Options::default(),
+            clamp: false,
+            fallback: super::Fallback::default(),
+        }
+    }
+}
+
 /// A provider has answered and the hold is committed: what the headers say is true.
 #[derive(Debug)]
 pub struct Started {

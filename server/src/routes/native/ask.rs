@@ -1,6 +1,6 @@
 //! Reads the bodies of our own inference doors into the domain's [`Ask`].
 
-use domain::turn::{Ask, Fallback};
+use domain::turn::Ask;
 use serde::Deserialize;
 use types::s2s::Options;
 use utoipa::ToSchema;
@@ -137,7 +137,6 @@ pub(crate) struct Wish {
 pub(crate) fn inference(body: &InferenceBody<'_>, asked: &Asked, clamp: bool) -> Result<Wish, Fault> {
     let model = fields::model(body.model)?.unwrap_or_else(|| DEFAULT_MODEL.to_owned());
     let form = form(body.stream)?;
-    let plain = plain(asked, model, clamp);
     let tools = fields::tools(body.tools)?;
     let tool_choice = fields::tool_choice(body.tool_choice)?;
     let ask = Ask {
@@ -150,7 +149,8 @@ pub(crate) fn inference(body: &InferenceBody<'_>, asked: &Asked, clamp: bool) ->
         top_p: fields::number("top_p", body.top_p, 0..=1)?,
         stop: fields::stop("stop", body.stop)?,
         response_format: fields::object("response_format", body.response_format)?,
-        ..plain
+        clamp,
+        ..Ask::new(asked.id.to_string(), model)
     };
     Ok(Wish { ask: said(ask, body.prompt, body.messages)?, form })
 }
@@ -178,7 +178,7 @@ pub(crate) fn invoke(body: &InvokeBody<'_>, asked: &Asked, clamp: bool) -> Resul
     };
     let form = form(body.stream)?;
     let max_tokens = fields::completion_tokens("max_tokens", body.max_tokens)?;
-    let ask = Ask { max_tokens, ..plain(asked, model, clamp) };
+    let ask = Ask { max_tokens, clamp, ..Ask::new(asked.id.to_string(), model) };
     Ok(Wish { ask: said(ask, body.prompt, body.messages)?, form })
 }
 
@@ -195,27 +195,6 @@ fn agent_model(agent: &str) -> Result<String, Fault> {
 fn form(raw: Field<'_>) -> Result<Option<Form>, Fault> {
     let stream = fields::flag("stream", raw)?;
     Ok(raw.map(|_| if stream { Form::Stream } else { Form::Whole }))
-}
-
-fn plain(asked: &Asked, model: String, clamp: bool) -> Ask {
-    Ask {
-        request_id: asked.id.to_string(),
-        model,
-        pool: None,
-        prompt: String::new(),
-        messages: Vec::new(),
-        max_tokens: None,
-        tools: None,
-        tool_choice: None,
-        temperature: None,
-        top_p: None,
-        stop: None,
-        response_format: None,
-        whole: false, // the door knows the form
-        options: Options::default(),
-        clamp,
-        fallback: Fallback::default(),
-    }
 }
 
 /// Adds what was said: the messages when there are any, else the prompt.
